@@ -21,7 +21,10 @@ pub const ON_MARIADB: &[(&str, &str)] = &[
          the end of what it gives as CHAR do not count",
     ),
     ("conv", "of a negative number of more than 64 bits is the largest one"),
-    ("convert", "as CAST, keeps dates that do not exist, cuts off digits of a second, and gives 0 for negative decimals"),
+    (
+        "convert",
+        "as CAST, keeps dates that do not exist, cuts off digits of a second, and gives 0 for negative decimals",
+    ),
     ("convert_tz", "knows no zone beyond +13:00"),
     ("date", "keeps dates that do not exist"),
     ("extract", "of a TIME beyond 24 hours has the hour of the day"),

@@ -100,6 +100,18 @@ pub struct Groundwork {
     pub database_collation: Option<Arc<str>>,
     /// Every index, also those that identify no row. `None` if only the table's unique keys are known.
     pub indexes: Option<Vec<Index>>,
+    /// The storage engine, where somebody has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Arc<str>>,
+}
+
+impl Groundwork {
+    /// Whether its rows are gone when the server starts again; `None` if nobody has told the engine.
+    pub fn is_in_memory(&self) -> Option<bool> {
+        let engine = self.engine.as_deref()?;
+        // The second name is an older one.
+        Some(["MEMORY", "HEAP"].iter().any(|known| engine.eq_ignore_ascii_case(known)))
+    }
 }
 
 /// A table at one version of its schema.

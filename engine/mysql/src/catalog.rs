@@ -6,14 +6,17 @@
 //! The columns are all that a row image in the binlog has, in the same order: also invisible and generated ones, and the
 //! primary key that the server adds by itself. Views are no tables: their changes stand in the binlog under other names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::check::list_names;
-use super::connection::{LOCK_WAIT_TIMEOUT_S, driver_text, quote_identifier, quote_table, quote_text, session_of};
+use super::connection::{
+    LOCK_WAIT_TIMEOUT_S, ServerFacts, driver_text, quote_identifier, quote_table, quote_text, session_of,
+};
 use super::grants::Grants;
 use super::snapshot::code;
 use super::wire::{self, REFUSED, WireError};
@@ -34,6 +37,16 @@ pub struct Selection<'a> {
     pub named: &'a [TableName],
     /// Without it the other tables are not even listed.
     pub matches: Option<MatchTable<'a>>,
+    /// Tables of which something depends on the text of labels: each is an error whose labels the server cannot be asked for now, and could
+    /// tell another time. Without it, none.
+    pub needs_labels: Option<&'a (dyn Fn(&Table) -> bool + Sync)>,
+}
+
+impl<'a> Selection<'a> {
+    /// These tables and no others.
+    pub fn named(named: &'a [TableName]) -> Selection<'a> {
+        Selection { named, matches: None, needs_labels: None }
+    }
 }
 
 /// A table and what reading it depends on.
@@ -44,14 +57,27 @@ pub struct CatalogTable {
     pub engine: Option<String>,
     /// The server's guess, which may be off by half.
     pub estimated_rows: u64,
+    /// Of these rows, without other indexes; may be a day old.
+    pub estimated_bytes: u64,
     /// Of MariaDB: it keeps rows that are no more.
     pub is_versioned: bool,
     /// Of MariaDB: a UNIQUE key over long columns, for which it has a column that it does not show.
     pub has_hash_key: bool,
     /// A column is computed from others.
     pub has_generated: bool,
-    /// A label has a `?` that the server may have put in the place of another character: see [`Labels`].
-    pub has_doubtful_label: bool,
+    /// Why a label may have a `?` that the server has put in the place of another character, if one may.
+    pub label_doubt: Option<LabelDoubt>,
+}
+
+/// Why labels of ENUM and SET are in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelDoubt {
+    /// The server has no way of telling them: it tells none at any time.
+    Untold,
+    /// The account may not read the table, or it is gone: none of its rows is read.
+    Unread,
+    /// The server could not be asked about the table.
+    Unasked { reason: String, may_pass: bool },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +91,9 @@ pub enum CatalogError {
     /// `kind` is the server's word for it.
     #[error("{name} is a {kind} and no table")]
     NoTable { name: TableName, kind: String },
+    /// Values would come with a `?` that have another character when they come the next time.
+    #[error("the labels of ENUM and SET of table {table} could not be asked for: {reason}")]
+    Labels { table: TableName, reason: String, may_pass: bool },
 }
 
 impl CatalogError {
@@ -89,6 +118,16 @@ impl CatalogError {
                     .to_owned(),
             ),
             CatalogError::NoTable { .. } => Some("leave it out: it has no rows of its own".to_owned()),
+            CatalogError::Labels { may_pass: true, .. } => Some(
+                "end what has locked the table (SHOW PROCESSLIST), or start again when it is over; where values are written as index and as \
+                 bits, their labels need not be known"
+                    .to_owned(),
+            ),
+            CatalogError::Labels { .. } => Some(
+                "mend the table at the server (CHECK TABLE tells what is wrong), or leave it out; where values are written as index and as \
+                 bits, their labels need not be known"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -122,7 +161,7 @@ pub async fn find_tables(connection: &mut Conn, selection: &Selection<'_>) -> Re
     let names = select_names(connection, selection, &mut found.errors).await?;
     for (database, names) in by_database(names) {
         for names in names.chunks(TABLES_PER_QUERY) {
-            read_definitions(connection, &database, names, &mut found).await?;
+            read_definitions(connection, &database, names, selection, &mut found).await?;
         }
     }
     found.tables.sort_by(|a, b| a.table.name().cmp(b.table.name()));
@@ -216,6 +255,26 @@ pub fn is_in_memory(connect: &wire::ConnectOptions, name: &TableName) -> Result<
     Ok(results.iter().flat_map(|result| &result.rows).any(is_it))
 }
 
+/// The table's own words as they are now, asked over a connection of its own; none if it is gone. One that is locked is not waited for.
+pub fn show_create_now(
+    connect: &wire::ConnectOptions,
+    facts: &ServerFacts,
+    name: &TableName,
+) -> Result<Option<String>, WireError> {
+    let mut connection = session_of(connect)?;
+    connection.query(facts.session_settings())?;
+    let sql = format!("SET SESSION lock_wait_timeout = 1; SHOW CREATE TABLE {}", quote_table(name));
+    match connection.query(&sql) {
+        Ok(results) => {
+            let row = results.last().and_then(|result| result.rows.first());
+            let text = row.and_then(|row| row.get(1)?.as_deref());
+            Ok(text.map(|text| String::from_utf8_lossy(text).into_owned()))
+        }
+        Err(WireError::Server { code: code::NO_SUCH_TABLE | code::BAD_DATABASE, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Asks the server where an account's grants leave a doubt. Tables that are locked are waited for from now on for a moment alone.
 pub async fn ask_rights(
     connection: &mut Conn,
@@ -281,18 +340,20 @@ async fn read_definitions(
     connection: &mut Conn,
     database: &str,
     names: &[TableName],
+    selection: &Selection<'_>,
     found: &mut Found,
 ) -> Result<(), mysql_async::Error> {
     let of_these = of_these(database, names.iter().map(|name| &*name.table));
     let columns: Vec<ColumnRow> = connection.query(columns_statement(&of_these)).await?;
     let keys: Vec<KeyRow> = connection.query(keys_statement(&of_these)).await?;
     let charsets: Vec<CharsetRow> = connection.query(charsets_statement(database, &of_these)).await?;
-    let sql =
-        format!("SELECT TABLE_NAME, ENGINE, TABLE_ROWS, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}");
-    let tables: Vec<(String, Option<String>, Option<u64>, String)> = connection.query(sql).await?;
+    let sql = format!(
+        "SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}"
+    );
+    let tables: Vec<(String, Option<String>, Option<u64>, Option<u64>, String)> = connection.query(sql).await?;
 
-    let is_selected = |(table, ..): &(String, _, _, _)| names.iter().any(|name| *name.table == **table);
-    for (table, engine, estimated_rows, table_type) in tables.into_iter().filter(is_selected) {
+    let is_selected = |(table, ..): &(String, _, _, _, _)| names.iter().any(|name| *name.table == **table);
+    for (table, engine, estimated_rows, estimated_bytes, table_type) in tables.into_iter().filter(is_selected) {
         let table = match define(TableName::new(database, &table), 1, &columns, &keys, &charsets) {
             Ok(table) => table,
             Err(error) => {
@@ -309,30 +370,45 @@ async fn read_definitions(
             row.0 == *table.name().table && (row.6.contains("VIRTUAL GENERATED") || row.6.contains("STORED GENERATED"))
         };
         let has_generated = columns.iter().any(is_generated);
-        let mut labels = Labels::of(table);
-        if !labels.left.is_empty() {
-            // It waits for who has locked the table.
-            connection.query_drop(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_TIMEOUT_S}")).await?;
+        let (table, label_doubt) = ask_labels(connection, table).await?;
+        if let Some(LabelDoubt::Unasked { reason, may_pass }) = &label_doubt
+            && selection.needs_labels.is_some_and(|needs_labels| needs_labels(&table))
+        {
+            let (table, reason, may_pass) = (table.name().clone(), reason.clone(), *may_pass);
+            found.errors.push(CatalogError::Labels { table, reason, may_pass });
+            continue;
         }
-        while let Some(statement) = labels.next_statement() {
-            let told: Result<Vec<(usize, Option<String>)>, _> = connection.query(statement).await;
-            labels.take(match told {
-                Err(mysql_async::Error::Server(error)) if cannot_tell_labels(error.code) => Vec::new(),
-                told => told?,
-            });
-        }
-        let (table, has_doubtful_label) = labels.end();
         found.tables.push(CatalogTable {
             table,
             engine,
             estimated_rows,
+            estimated_bytes: estimated_bytes.unwrap_or(0),
             is_versioned,
             has_hash_key,
             has_generated,
-            has_doubtful_label,
+            label_doubt,
         });
     }
     Ok(())
+}
+
+/// Asks for labels that the catalogue does not show. Whatever keeps the server from answering is a matter of this table.
+async fn ask_labels(connection: &mut Conn, table: Table) -> Result<(Table, Option<LabelDoubt>), mysql_async::Error> {
+    let mut labels = Labels::of(table);
+    if labels.left.is_empty() {
+        return Ok(labels.end());
+    }
+    // Nobody waits for who has locked one of many tables.
+    connection.query_drop("SET SESSION lock_wait_timeout = 1").await?;
+    while let Some(statement) = labels.next_statement() {
+        match connection.query::<(usize, Option<String>), _>(statement).await {
+            Ok(told) => labels.take(told),
+            Err(mysql_async::Error::Server(error)) => labels.refused(error.code, &error.message),
+            Err(error) => return Err(error),
+        }
+    }
+    connection.query_drop(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_TIMEOUT_S}")).await?;
+    Ok(labels.end())
 }
 
 /// One table's definition, read over a connection of the data plane, in whatever transaction it is. A table that does not
@@ -376,8 +452,9 @@ pub(super) fn read_definition(
         (text(table), text(key), column, number(prefix), text(nullable), non_unique, text(index_type))
     });
     let charsets = rows(2).map(|row| {
-        let [table, collation, database, database_collation] = row.try_into().expect("four columns were asked for");
-        (table.unwrap_or_default(), collation, database, database_collation)
+        let [table, collation, database, database_collation, engine] =
+            row.try_into().expect("five columns were asked for");
+        (table.unwrap_or_default(), collation, database, database_collation, engine)
     });
     let (columns, keys, charsets): (Vec<_>, Vec<_>, Vec<_>) = (columns.collect(), keys.collect(), charsets.collect());
     let table = match define(name.clone(), version, &columns, &keys, &charsets) {
@@ -387,7 +464,14 @@ pub(super) fn read_definition(
     let mut labels = Labels::of(table);
     while let Some(statement) = labels.next_statement() {
         let told = match connection.query(&statement) {
-            Err(WireError::Server { code, .. }) if cannot_tell_labels(code) => Vec::new(),
+            // Whoever reads rows meets the rest again.
+            Err(WireError::Server { code, message, .. })
+                if matches!(LabelDoubt::of(code, &message), LabelDoubt::Untold | LabelDoubt::Unread)
+                    || code == code::BAD_FIELD =>
+            {
+                labels.refused(code, &message);
+                continue;
+            }
             told => told?,
         };
         let text = |value: &Option<Vec<u8>>| value.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
@@ -397,6 +481,9 @@ pub(super) fn read_definition(
     Ok(Ok(labels.end().0))
 }
 
+/// Labels that are asked for in one statement. A server counts no further than to 1,000, unless it is told to.
+const LABELS_PER_QUERY: usize = 900;
+
 /// Labels of ENUM and SET, of which the catalogue shows `?` for each character beyond U+FFFF, and for a `?`.
 ///
 /// Values have the labels themselves, but there may be none. So the server is made to make some: the first part of a recursive query
@@ -404,40 +491,50 @@ pub(super) fn read_definition(
 /// queries (MySQL before 8.0) do not tell.
 struct Labels {
     table: Table,
-    /// Columns that are still to be asked for, the last one first.
-    left: Vec<usize>,
-    is_doubtful: bool,
+    /// Labels that are still to be asked for, by their column and their numbers, the first ones last.
+    left: Vec<(usize, Range<usize>)>,
+    told: BTreeSet<(usize, usize)>,
+    doubt: Option<LabelDoubt>,
 }
 
 impl Labels {
     fn of(table: Table) -> Labels {
-        let doubtful = |index: &usize| last_doubtful(&table.columns()[*index].sql_type).is_some();
-        let left = (0..table.columns().len()).rev().filter(doubtful).collect();
-        Labels { table, left, is_doubtful: false }
+        let mut left: Vec<(usize, Range<usize>)> = Vec::new();
+        for (column, number) in doubtful_labels(&table) {
+            match left.last_mut() {
+                Some((of, numbers)) if *of == column && number < numbers.start + LABELS_PER_QUERY => {
+                    numbers.end = number + 1;
+                }
+                _ => left.push((column, number..number + 1)),
+            }
+        }
+        left.reverse();
+        Labels { table, left, told: BTreeSet::new(), doubt: None }
     }
 
-    /// Gives the numbers of the next column's labels, up to the last that is in doubt, and the labels as hexadecimal digits.
+    /// Gives the numbers of the next labels, and the labels as hexadecimal digits.
     fn next_statement(&self) -> Option<String> {
-        let column = &self.table.columns()[*self.left.last()?];
+        let (column, numbers) = self.left.last()?;
+        let column = &self.table.columns()[*column];
         let number = if matches!(column.sql_type, SqlType::Set { .. }) { "1 << n" } else { "n + 1" };
         Some(format!(
-            "WITH RECURSIVE labels (label, n) AS (SELECT {}, 0 FROM {} WHERE FALSE UNION ALL SELECT NULL, 0 \
+            "WITH RECURSIVE labels (label, n) AS (SELECT {}, 0 FROM {} WHERE FALSE UNION ALL SELECT NULL, {start} \
              UNION ALL SELECT {number}, n + 1 FROM labels WHERE n < {}) \
-             SELECT n - 1, HEX(CONVERT(label USING utf8mb4)) FROM labels WHERE n > 0",
+             SELECT n - 1, HEX(CONVERT(label USING utf8mb4)) FROM labels WHERE n > {start}",
             quote_identifier(&column.name),
             quote_table(self.table.name()),
-            last_doubtful(&column.sql_type).map_or(0, |last| last + 1),
+            numbers.end,
+            start = numbers.start,
         ))
     }
 
-    /// What the statement has given; nothing where the server does not tell.
+    /// What the statement has given.
     fn take(&mut self, told: Vec<(usize, Option<String>)>) {
-        let Some(index) = self.left.pop() else { return };
-        let (SqlType::Enum { labels } | SqlType::Set { labels }) = &self.table.columns()[index].sql_type else {
+        let Some((column, _)) = self.left.pop() else { return };
+        let (SqlType::Enum { labels } | SqlType::Set { labels }) = &self.table.columns()[column].sql_type else {
             return;
         };
         let mut labels = labels.to_vec();
-        let mut is_told = vec![false; labels.len()];
         for (number, hex) in told {
             let label = hex.and_then(|hex| String::from_utf8(bytes_of_hex(&hex)?).ok());
             // An ALTER TABLE may stand between the two questions.
@@ -445,12 +542,11 @@ impl Labels {
                 && as_the_catalogue_shows(&label) == *shown
             {
                 *shown = label;
-                is_told[number] = true;
+                self.told.insert((column, number));
             }
         }
-        self.is_doubtful |= labels.iter().zip(is_told).any(|(label, is_told)| !is_told && label.contains('?'));
         let mut parts = TableParts::from(self.table.clone());
-        parts.columns[index].sql_type = parts.columns[index].sql_type.with_labels(labels.into());
+        parts.columns[column].sql_type = parts.columns[column].sql_type.with_labels(labels.into());
         let groundwork = self.table.groundwork().cloned();
         self.table = match groundwork {
             Some(groundwork) => Table::from(parts).with_groundwork(groundwork),
@@ -458,37 +554,57 @@ impl Labels {
         };
     }
 
-    /// The table, and whether labels are in doubt.
-    fn end(self) -> (Table, bool) {
-        (self.table, self.is_doubtful)
+    /// The server has answered with an error: nothing more is asked of the table.
+    fn refused(&mut self, code: u16, message: &str) {
+        self.left.clear();
+        self.doubt = Some(LabelDoubt::of(code, message));
+    }
+
+    /// The table, and why labels are in doubt if they are.
+    fn end(self) -> (Table, Option<LabelDoubt>) {
+        let is_whole = doubtful_labels(&self.table).all(|label| self.told.contains(&label));
+        let altered = || LabelDoubt::Unasked { reason: "the table was altered meanwhile".to_owned(), may_pass: true };
+        let doubt = self.doubt.unwrap_or_else(altered);
+        (self.table, (!is_whole).then_some(doubt))
     }
 }
 
-/// The number of the last label that has a `?`.
-fn last_doubtful(sql_type: &SqlType) -> Option<usize> {
-    match sql_type {
-        SqlType::Enum { labels } | SqlType::Set { labels } => labels.iter().rposition(|label| label.contains('?')),
-        _ => None,
-    }
+/// Those that have a `?`, by their column and their number.
+fn doubtful_labels(table: &Table) -> impl Iterator<Item = (usize, usize)> {
+    table.columns().iter().enumerate().flat_map(|(column, of)| {
+        let labels = of.sql_type.labels().into_iter().flat_map(|labels| labels.iter()).enumerate();
+        labels.filter(|(_, label)| label.contains('?')).map(move |(number, _)| (column, number))
+    })
 }
 
 fn bytes_of_hex(hex: &str) -> Option<Vec<u8>> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
 }
 
-/// No such query, more labels than it may count, no right to the table, or no such table or column by now.
-fn cannot_tell_labels(code: u16) -> bool {
-    const PARSE_ERROR: u16 = 1064;
-    const TOO_MANY_ITERATIONS: u16 = 3636;
-    [PARSE_ERROR, TOO_MANY_ITERATIONS, code::NO_SUCH_TABLE, code::BAD_FIELD].contains(&code) || REFUSED.contains(&code)
+impl LabelDoubt {
+    /// What follows from the server's answer.
+    fn of(code: u16, message: &str) -> LabelDoubt {
+        const PARSE_ERROR: u16 = 1064;
+        const LOCK_WAIT_TIMEOUT: u16 = 1205;
+        match code {
+            PARSE_ERROR => LabelDoubt::Untold,
+            code::NO_SUCH_TABLE => LabelDoubt::Unread,
+            refused if REFUSED.contains(&refused) => LabelDoubt::Unread,
+            // The column has another name by now.
+            other => LabelDoubt::Unasked {
+                reason: format!("{message} (error {other})"),
+                may_pass: matches!(other, LOCK_WAIT_TIMEOUT | code::BAD_FIELD),
+            },
+        }
+    }
 }
 
 /// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.
 type ColumnRow = (String, String, String, String, Option<String>, Option<String>, String);
 /// Table, index, column, length of a prefix, whether it may be NULL, whether values may come twice, how the index is made.
 type KeyRow = (String, String, Option<String>, Option<u64>, String, u64, String);
-/// Table, its collation, the character set and the collation of its database.
-type CharsetRow = (String, Option<String>, Option<String>, Option<String>);
+/// Table, its collation, the character set and the collation of its database, and its engine.
+type CharsetRow = (String, Option<String>, Option<String>, Option<String>, Option<String>);
 
 fn of_these<'a>(database: &str, tables: impl IntoIterator<Item = &'a str>) -> String {
     let tables: Vec<String> = tables.into_iter().map(quote_text).collect();
@@ -518,7 +634,7 @@ fn keys_statement(of_these: &str) -> String {
 fn charsets_statement(database: &str, of_these: &str) -> String {
     format!(
         "SELECT TABLE_NAME, {}, (SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}), \
-         (SELECT {} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}) \
+         (SELECT {} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {database}), ENGINE \
          FROM information_schema.TABLES WHERE {of_these}",
         own_collation("TABLE_COLLATION"),
         own_collation("DEFAULT_COLLATION_NAME"),
@@ -551,10 +667,11 @@ fn define(
     let charsets = charsets.iter().find(|(of, ..)| **of == *name.table);
     let groundwork = Groundwork {
         charset: charsets.and_then(|(_, collation, ..)| Some(collation.as_deref()?.split('_').next()?.to_owned())),
-        database_charset: charsets.and_then(|(_, _, database, _)| database.clone()),
+        database_charset: charsets.and_then(|(_, _, database, ..)| database.clone()),
         collation: charsets.and_then(|(_, collation, ..)| collation.as_deref().map(Arc::from)),
-        database_collation: charsets.and_then(|(.., collation)| collation.as_deref().map(Arc::from)),
+        database_collation: charsets.and_then(|(_, _, _, collation, _)| collation.as_deref().map(Arc::from)),
         indexes: Some(indexes(&keys)),
+        engine: charsets.and_then(|(.., engine)| engine.as_deref().map(Arc::from)),
     };
     let table = Table::from(TableParts { name, version, columns, unique_keys });
     Ok(table.with_groundwork(groundwork))

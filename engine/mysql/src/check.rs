@@ -11,10 +11,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::catalog::CatalogTable;
+use super::catalog::{CatalogTable, LabelDoubt};
 use super::connection::{BINLOG_END, BINLOG_READ, ServerFacts, ServerVersion, quote_identifier, quote_table};
 use super::snapshot::{is_cut_as_ordered, starts_at_present};
-pub use gaps::{BinlogGaps, Cascade, KeyName, cascades_of, check_cascades, check_gaps, check_versioned};
+pub use gaps::{BinlogGaps, Cascade, cascades_of, check_cascades, check_gaps, check_versioned, logs_cascades};
 pub use surroundings::{Demands, Surroundings, check_surroundings};
 use tidegate_model::TableName;
 
@@ -224,7 +224,7 @@ fn check_binlog(facts: &ServerFacts, follows: bool, findings: &mut Vec<Finding>)
             hint: format!(
                 "it may stay so: without GTIDs a full load repeats the changes of up to one binlog file, and a failover to another \
                  server needs a new full load. gtid_mode is turned on step by step: {}OFF_PERMISSIVE, ON_PERMISSIVE, ON; \
-                 before MySQL 5.7.6 by a restart of all servers.",
+                 before MySQL 5.7.6 by a restart of all servers. A task that has begun without GTIDs needs a new full load once it is ON.",
                 // Which refuses statements that could have no GTID of their own.
                 match facts.variable("enforce_gtid_consistency").to_ascii_uppercase().as_str() {
                     "ON" => "",
@@ -359,12 +359,28 @@ fn check_tables(facts: &ServerFacts, tables: &[CatalogTable], findings: &mut Vec
          them with ALTER TABLE … ENGINE = InnoDB.",
     );
     about(
-        named(&|table| table.has_doubtful_label),
+        named(&|table| table.label_doubt == Some(LabelDoubt::Untold)),
         "labels",
         "a label of ENUM or SET has a ? in it in",
         "labels without ?",
         "The catalogue shows every character beyond U+FFFF in a label of ENUM or SET as ?, and MySQL before 8.0 has no way of telling it \
          from a real one. Written as index and as bits, such values are right.",
+    );
+    let unasked = |table: &CatalogTable| matches!(table.label_doubt, Some(LabelDoubt::Unasked { .. }));
+    let reason = tables.iter().find_map(|table| match &table.label_doubt {
+        Some(LabelDoubt::Unasked { reason, .. }) => Some(reason.as_str()),
+        _ => None,
+    });
+    about(
+        named(&unasked),
+        "labels",
+        "labels of ENUM or SET with a ? could not be asked for in",
+        "tables that answer, and labels without ?",
+        &format!(
+            "The catalogue shows every character beyond U+FFFF in a label as ?, and the table, which tells it from a real one, does not \
+             answer: {}. Written as index and as bits, such values are right.",
+            reason.unwrap_or_default()
+        ),
     );
 }
 

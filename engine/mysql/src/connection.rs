@@ -156,7 +156,7 @@ const QUERY_CACHE: &str = "query_cache_type";
 /// Session variables that can change what a SELECT or SHOW answers, how long it may run, or whether the session lives that
 /// long, with the value that each must have. A session sets all that its server knows: what is not set here is
 /// whatever somebody once chose for the whole server.
-const SESSION_VARIABLES: [(&str, &str); 44] = [
+const SESSION_VARIABLES: [(&str, &str); 45] = [
     // How much is answered. A SELECT of the full load names a LIMIT besides, which wins over this one.
     ("sql_select_limit", "18446744073709551615"),
     ("max_join_size", "18446744073709551615"),
@@ -178,7 +178,9 @@ const SESSION_VARIABLES: [(&str, &str); 44] = [
     ("system_versioning_asof", "DEFAULT"),
     ("sql_buffer_result", "OFF"),
     ("resultset_metadata", "FULL"),
+    // Of MySQL and of MariaDB, by which labels are counted.
     ("cte_max_recursion_depth", "1000"),
+    ("max_recursive_iterations", "1000"),
     ("windowing_use_high_precision", "ON"),
     // What SHOW and the catalogue tell.
     ("sql_quote_show_create", "ON"),

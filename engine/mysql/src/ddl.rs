@@ -32,7 +32,7 @@
 mod tests;
 
 use super::alter::Clauses;
-use super::definition::{ActingKey, Cursor, Ddl, NotUnderstood, Session, Token, acting_keys, words};
+use super::definition::{Cursor, Ddl, NotUnderstood, Session, Token, words};
 use tidegate_model::names::is_same;
 use tidegate_model::{NameCase, StatementKind, TableName};
 
@@ -221,10 +221,9 @@ impl<'a> Words<'a> {
         Ddl::of(self.tokens.as_ref().map_err(NotUnderstood::clone)?, self.default_database, self.session)
     }
 
-    /// Its foreign keys by which a change of the parent changes rows of the table.
-    pub(crate) fn acting_keys(&self) -> Vec<ActingKey> {
-        let tokens = self.tokens.as_deref().unwrap_or_default();
-        acting_keys(tokens, self.session, self.default_database)
+    /// Whether the word stands anywhere in it, and is no quoted name or text.
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.tokens.iter().flatten().any(|token| token.is(word))
     }
 
     /// What sort of statement has these effects.

@@ -34,6 +34,10 @@ pub enum DumpError {
     /// The server began to write checksums after the dump had begun: the next dump is told so when it begins.
     #[error("the server changed binlog_checksum at {at}: {error}")]
     ChecksumsChanged { at: Coordinate, error: WireError },
+    #[error("transactions without GTIDs stand in the server's binlog behind {at}: {reason}")]
+    Anonymous { at: Coordinate, reason: String },
+    #[error("the server's gtid_mode is not ON any more, and {at} is a position by GTIDs: {reason}")]
+    GtidsOff { at: Coordinate, reason: String },
     #[error("the server does not go on with the binlog at {at}: {error}")]
     Refused { at: Coordinate, error: WireError },
 }
@@ -61,6 +65,8 @@ impl DumpError {
             }
             () if says(&["same server_uuid/server_id", "same server_id"]) => DumpError::ServerIdTaken { at, server_id },
             () if says(&["position > file size", "impossible position"]) => DumpError::PastEnd { at, reason },
+            () if says(&["cannot replicate anonymous transaction"]) => DumpError::Anonymous { at, reason },
+            () if says(&["in auto_position mode: this server has gtid_mode"]) => DumpError::GtidsOff { at, reason },
             () if says(&["can not handle replication events with the checksum"]) => {
                 DumpError::ChecksumsChanged { at, error }
             }
@@ -87,8 +93,8 @@ impl DumpError {
 
     /// Whether a server says so that has begun its history anew.
     pub fn is_about_files(&self) -> bool {
-        use DumpError::{Gone, PastEnd, Refused, Unreadable};
-        matches!(self, Gone { .. } | PastEnd { .. } | Unreadable { .. } | Refused { .. })
+        use DumpError::{Anonymous, Gone, PastEnd, Refused, Unreadable};
+        matches!(self, Gone { .. } | PastEnd { .. } | Unreadable { .. } | Anonymous { .. } | Refused { .. })
     }
 
     /// What to do about it.
@@ -131,6 +137,14 @@ impl DumpError {
                  restored, begin again with a full load (move the state folder away)"
             }
             DumpError::ChecksumsChanged { .. } => "start the task again",
+            DumpError::Anonymous { .. } => {
+                "gtid_mode was not ON for a time, and by GTIDs a server does not send what was written then: begin again with a full load \
+                 (move the state folder away), or go on at a server that has no such transactions behind the position"
+            }
+            DumpError::GtidsOff { .. } => {
+                "set gtid_mode back to ON: the task goes on from there, if no transactions without GTIDs stand behind it; otherwise begin \
+                 again with a full load (move the state folder away)"
+            }
             DumpError::Refused { .. } => {
                 "look into the server's log; the task goes on from there when it is started again"
             }
@@ -207,6 +221,15 @@ mod tests {
                 "Replica can not handle replication events with the checksum that source is configured to log; …",
                 "changed binlog_checksum",
             ),
+            (
+                "Cannot replicate anonymous transaction when AUTO_POSITION = 1, at file ./binlog.000003, position 4711.; the first \
+                 event '' at 4, …",
+                "transactions without GTIDs stand in the server's binlog behind",
+            ),
+            (
+                "The replication sender thread cannot start in AUTO_POSITION mode: this server has GTID_MODE = OFF instead of ON.",
+                "gtid_mode is not ON any more",
+            ),
             ("Misconfigured source - server_id was not set", "does not go on with the binlog"),
         ] {
             let error = of(READING_BINLOG, message).unwrap().to_string();
@@ -216,5 +239,7 @@ mod tests {
             of(FILE_NOT_FOUND, "File './binlog.000002' not found (Errcode: 2 \"No such file or directory\")").unwrap();
         assert!(lost.to_string().contains("are no longer on the server"), "{lost}");
         assert!(matches!(of(1053, "Server shutdown in progress"), Err(WireError::Server { .. })));
+        let anonymous = of(READING_BINLOG, "Cannot replicate anonymous transaction when AUTO_POSITION = 1").unwrap();
+        assert!(!anonymous.may_pass() && !anonymous.hint().contains("started again"), "{}", anonymous.hint());
     }
 }

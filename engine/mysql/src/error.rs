@@ -48,6 +48,8 @@ impl MysqlError {
         match self {
             MysqlError::Connection(error) => is_lost(error.cause()),
             MysqlError::Query(error) | MysqlError::Catalog(CatalogError::Query(error)) => is_lost(error),
+            // A table that is locked is let go of.
+            MysqlError::Catalog(CatalogError::Labels { may_pass, .. }) => *may_pass,
             // Who has just logged in for the first look is not refused: the server has gone since.
             MysqlError::RunLock(error) => matches!(error, RunLockError::Failed { .. }),
             MysqlError::Load(LoadError::Session(error)) | MysqlError::Wire(error) => error.is_transient(),

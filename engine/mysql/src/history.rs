@@ -41,8 +41,8 @@
 //! What decides is what the binlog says, not when the task was stopped or killed: a table whose CREATE TABLE is behind the position
 //! is followed from it, however often it is read again. A table that is dropped or renamed away is forgotten.
 //!
-//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`]. Who wants to hear
-//! of foreign keys that change rows by themselves, is told of those that come to be: see [`cascades`].
+//! A table that is not selected may take the place of one that is, in the end of a tool's online ALTER: see [`bystanders`]. Who wants to know of
+//! foreign keys that change rows by themselves, is told where some may have come: see [`cascades`].
 //!
 //! *Rows without row events.* TRUNCATE, DROP, partitions, tablespaces and renames move rows of which the binlog has no events.
 //! The task says what then: a warning that tells what consumers have now, or a stop before the statement.
@@ -78,10 +78,9 @@ pub use self::rules::{Here, Judge, Moved, Overtaken, Rules, Shows, Turn, Unlogge
 pub use self::stored::{Defined, SchemaState, StoredSchema, is_kept, is_prunable, moved_back, prune, record};
 
 use self::bystanders::Bystanders;
-use self::cascades::Cascades;
+use self::cascades::LookForCascades;
 use self::inherit::{completed, inherit};
 use super::charset::Charset;
-use super::check::Cascade;
 use super::ddl::{Effect, UnloggedRows, Words};
 use super::definition::{Ddl, Definition, NotUnderstood, Session, TextDefault};
 use super::wire::WireError;
@@ -113,7 +112,7 @@ pub struct History {
     passed_over: BTreeSet<TableName>,
     replays: Shows,
     may_empty_itself: MayEmptyItself,
-    cascades: Cascades,
+    look_for_cascades: Option<LookForCascades>,
     overtaken: Overtaken,
     /// By [`NameCase::key`].
     now: BTreeMap<TableName, Entry>,
@@ -249,7 +248,7 @@ impl History {
             passed_over: BTreeSet::new(),
             replays: Box::new(|_, _| false),
             may_empty_itself: Box::new(|_| Ok(true)),
-            cascades: Cascades::default(),
+            look_for_cascades: None,
             overtaken: Overtaken::new(),
             pass: Vec::new(),
             judged_until: position.delivered.as_ref().filter(is_back).cloned(),
@@ -290,8 +289,9 @@ impl History {
         History { gone, entered_gone, ..self }
     }
 
-    /// Of all but the tables that `may_empty_itself` names, which are those of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement
-    /// like any other, and not the server's word for a table that it has found empty after its start. Whether it could be asked, it says itself.
+    /// Of all but tables of the engine MEMORY, ``DELETE FROM `a`.`b` `` is a user's statement like any other, and not the server's word for a table
+    /// that it has found empty after its start. Where neither catalogue nor statements have told the engine, `may_empty_itself` says whether it is that,
+    /// and whether it could be asked.
     pub fn with_tables_that_empty_themselves(
         self,
         may_empty_itself: impl Fn(&TableName) -> Result<bool, WireError> + Send + 'static,
@@ -299,9 +299,9 @@ impl History {
         History { may_empty_itself: Box::new(may_empty_itself), ..self }
     }
 
-    /// `tell` hears of foreign keys of captured tables that statements make, and that change rows without row events.
-    pub fn telling_cascades(self, tell: impl Fn(Cascade, Here<'_>) + Send + 'static) -> History {
-        History { cascades: Cascades::told_to(tell), ..self }
+    /// `look` hears of captured tables to which a statement may have brought foreign keys, itself or with a table that has the name now.
+    pub fn looking_for_cascades(self, look: impl Fn(&TableName, Here<'_>) + Send + 'static) -> History {
+        History { look_for_cascades: Some(Box::new(look)), ..self }
     }
 
     /// Rows before these statements are not read by what the catalogue has shown of their tables: see [`look_ahead`](super::look_ahead).

@@ -103,6 +103,8 @@ pub struct Follower<'a> {
     /// Told of tables and of what is shown of each before a watermark. Must be on disk before the first change leaves.
     pub shown: &'a Record<'a>,
     pub retry: Duration,
+    /// What to do about an error after which the server is tried again, for whoever watches.
+    pub hint: &'a dyn Fn(&MysqlError) -> Option<String>,
     pub emit: &'a dyn Fn(Window) -> Result<(), Stopped>,
     pub status: &'a Status,
     pub stop: &'a Stop,
@@ -227,7 +229,7 @@ impl Follower<'_> {
             let Some(pause) = retry.next_pause() else { return Err(error) };
             let what = if let MysqlError::Dump(_) = error { "waiting for the source" } else { "lost the source" };
             warn!(%error, retry_in_ms = pause.as_millis() as u64, "{what}; going on at {}", position.place());
-            self.status.retrying(status::SOURCE, error.to_string(), error.hint(), pause, retry);
+            self.status.retrying(status::SOURCE, error.to_string(), (self.hint)(&error), pause, retry);
             if retry.wait(pause, || self.stop.is_stopped()) {
                 return Ok(Followed::Stopped);
             }

@@ -45,7 +45,7 @@
 //!     let mut session = connection::connect(&server).await?;
 //!     let facts = ServerFacts::read(&mut session).await?;
 //!     let wanted = [TableName::new("shop", "orders")];
-//!     let tables = read_tables(&mut session, &Selection { named: &wanted, matches: None }).await?;
+//!     let tables = read_tables(&mut session, &Selection::named(&wanted)).await?;
 //!     session.disconnect().await?;
 //!     Ok::<_, Box<dyn std::error::Error>>((facts, tables))
 //! })?;

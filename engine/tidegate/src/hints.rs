@@ -74,6 +74,9 @@ pub(crate) fn of_catalog(error: &CatalogError) -> Option<String> {
             Some("leave the table out of `tables`, or convert the column at the server".to_owned())
         }
         CatalogError::NoTable { kind, .. } if kind != "view" => Some("take it out of `tables`".to_owned()),
+        CatalogError::Labels { .. } => {
+            Some(format!("{} (under `format`: `enum: index` and `set: bits`)", error.hint().unwrap_or_default()))
+        }
         error => error.hint(),
     }
 }
@@ -234,6 +237,15 @@ pub(crate) const TAKE_UP_PARTITIONS: &str =
 mod tests {
     use super::*;
     use tidegate_model::{Coordinate, TableName};
+
+    /// A run that waits for its server tells the same.
+    #[test]
+    fn a_password_that_has_changed_is_named_by_its_key() {
+        let [address, user, state, message] = ["db:3306", "tide", "28000", "Access denied"].map(str::to_owned);
+        let error = WireError::PasswordChanged { address, user, code: 1045, state, message };
+        let hint = of_server(&MysqlError::Wire(error)).unwrap_or_default();
+        assert!(hint.contains("`source.password`"), "{hint}");
+    }
 
     #[test]
     fn what_may_be_passed_over_is_named_by_its_place() {

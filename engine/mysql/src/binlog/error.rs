@@ -149,7 +149,7 @@ impl Fault {
                 "SET GLOBAL binlog_row_image = FULL, and reconnect the sessions that write; of a generated column, MariaDB 11 logs no value but that of an insert: leave the table out"
             }
             Fault::Columns { .. } => {
-                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load"
+                "SET GLOBAL binlog_row_metadata = FULL makes the binlog describe its tables from then on; for what is already written, begin again with a full load (move the state folder away)"
             }
             Fault::Schema(error) => return Some(error.hint()),
             Fault::OutOfOrder { .. } => {
@@ -162,7 +162,9 @@ impl Fault {
             Fault::OtherFile => {
                 "changes may be missing: begin again with a full load (move the state folder away and delete the topics)"
             }
-            Fault::Incident(_) => "look into the server's error log, then begin again with a full load",
+            Fault::Incident(_) => {
+                "look into the server's error log, then begin again with a full load (move the state folder away)"
+            }
             Fault::UnreadXa { .. } => {
                 "begin again with a full load, which shows its rows (move the state folder away); a task waits some seconds for prepared transactions before it begins if its account may see them: GRANT XA_RECOVER_ADMIN; of binlog files, give earlier ones too"
             }

@@ -767,7 +767,7 @@ fn a_live_stream_ends_in_what_the_server_shows() {
     let tables = runtime.block_on(async {
         let mut control = connection::connect(&options).await.unwrap();
         let matches = |found: &str, _: &str| found == database;
-        let selection = Selection { named: &[], matches: Some(&matches) };
+        let selection = Selection { matches: Some(&matches), ..Selection::named(&[]) };
         read_tables(&mut control, &selection).await.unwrap()
     });
     let stored: Vec<StoredSchema> = tables

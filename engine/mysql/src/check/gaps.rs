@@ -1,7 +1,6 @@
 //! What of the tables' changes the binlog does not hold, for a task that follows it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
@@ -36,25 +35,8 @@ pub struct BinlogGaps {
 pub struct Cascade {
     /// The child.
     pub table: TableName,
-    pub key: KeyName,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum KeyName {
-    Given(String),
-    /// The statement that makes it leaves its name to the server.
-    Unnamed {
-        parent: TableName,
-    },
-}
-
-impl fmt::Display for KeyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyName::Given(name) => f.write_str(name),
-            KeyName::Unnamed { parent } => write!(f, "one without a name that references {parent}"),
-        }
-    }
+    /// Its name.
+    pub key: String,
 }
 
 impl BinlogGaps {
@@ -122,7 +104,7 @@ async fn cascades_in_catalogue(connection: &mut Conn) -> Result<Vec<Cascade>, my
         .await?;
     let cascade = |(database, table, name): (String, String, String)| Cascade {
         table: TableName::new(&database, &table),
-        key: KeyName::Given(name),
+        key: name,
     };
     Ok(cascades.into_iter().map(cascade).collect())
 }
@@ -144,7 +126,7 @@ pub fn cascades_of(table: &TableName, text: &str) -> Vec<Cascade> {
         // Behind the last of the names there are words alone.
         let (_, actions) = rest.rsplit_once("`)")?;
         let acts = actions.contains("CASCADE") || actions.contains("SET NULL");
-        acts.then(|| Cascade { table: table.clone(), key: KeyName::Given(name.replace("``", "`")) })
+        acts.then(|| Cascade { table: table.clone(), key: name.replace("``", "`") })
     };
     text.lines().filter_map(of_line).collect()
 }
@@ -227,13 +209,7 @@ pub fn check_cascades(facts: &ServerFacts, cascades: &[Cascade]) -> Option<Findi
     }
     let tables: BTreeSet<&TableName> = cascades.iter().map(|cascade| &cascade.table).collect();
     let first = &cascades[0];
-    let drop = match &first.key {
-        KeyName::Given(name) => {
-            let (table, name) = (quote_table(&first.table), quote_identifier(name));
-            format!(", as by ALTER TABLE {table} DROP FOREIGN KEY {name};")
-        }
-        KeyName::Unnamed { .. } => String::new(),
-    };
+    let (table, key) = (quote_table(&first.table), quote_identifier(&first.key));
     let server = match facts.version.is_mysql_since(9, 6, 0) {
         true => "restart the server with innodb_native_foreign_keys = OFF",
         false if facts.version.is_mariadb => "MariaDB never logs them",
@@ -249,13 +225,14 @@ pub fn check_cascades(facts: &ServerFacts, cascades: &[Cascade]) -> Option<Findi
         wanted: "RESTRICT or NO ACTION".into(),
         hint: format!(
             "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
-             not get to know: {server}; or let the application change them, and take such keys away{drop}"
+             not get to know: {server}; or let the application change them, and take such keys away, as by ALTER TABLE {table} \
+             DROP FOREIGN KEY {key};"
         ),
     })
 }
 
 /// Whether rows that a foreign key's action changes have row events: the server itself carries it out since 9.6.
-fn logs_cascades(facts: &ServerFacts) -> bool {
+pub fn logs_cascades(facts: &ServerFacts) -> bool {
     facts.version.is_mysql_since(9, 6, 0) && !facts.variable("innodb_native_foreign_keys").eq_ignore_ascii_case("ON")
 }
 

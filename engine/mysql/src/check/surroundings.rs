@@ -226,10 +226,11 @@ mod tests {
             table,
             engine: None,
             estimated_rows,
+            estimated_bytes: 0,
             is_versioned: false,
             has_hash_key: false,
             has_generated: false,
-            has_doubtful_label: false,
+            label_doubt: None,
         }
     }
 

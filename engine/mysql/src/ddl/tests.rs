@@ -1,7 +1,6 @@
 //! What statements do to tables, by their words.
 
 use super::*;
-use crate::definition::Server;
 
 fn check(sql: &str, expected: &str) {
     let drawn: Vec<String> = effects(sql, "shop")
@@ -328,45 +327,4 @@ fn a_table_is_mentioned_by_word() {
     assert!(!folded("DELETE FROM orders", "other"));
     assert!(!folded("INSERT INTO other.orders VALUES (1)", "shop"));
     assert!(!mentions("DELETE FROM Orders WHERE id = 1", "shop", NameCase::Exact));
-}
-
-#[test]
-fn foreign_keys_that_change_rows_by_themselves() {
-    let of = |server: &str, sql: &str| {
-        let session = Session { server: Server::of(server), ..Session::default() };
-        let keys = Words::of(sql, "shop", &session).acting_keys();
-        let shown = keys.iter().map(|key| format!("{} {}", key.name.as_deref().unwrap_or("-"), key.parent));
-        shown.collect::<Vec<_>>().join(", ")
-    };
-    let check = |sql, expected: &str| assert_eq!(of("5.6.51", sql), expected, "{sql}");
-    check("ALTER TABLE c ADD CONSTRAINT p FOREIGN KEY (a) REFERENCES x.p (id) ON DELETE CASCADE", "p x.p");
-    check(
-        "ALTER TABLE c ADD CONSTRAINT `p` FOREIGN KEY i (`on`, b(3)) REFERENCES p (id, b) ON UPDATE SET NULL",
-        "p shop.p",
-    );
-    check(
-        "ALTER TABLE c ADD FOREIGN KEY i (a) REFERENCES p (id) MATCH FULL ON DELETE NO ACTION ON UPDATE CASCADE",
-        "i shop.p",
-    );
-    check(
-        "alter table c add constraint foreign key (a) references p (id) on delete cascade, algorithm=copy",
-        "- shop.p",
-    );
-    check("ALTER TABLE c ADD FOREIGN KEY (a) REFERENCES p (id) ON DELETE RESTRICT, DROP FOREIGN KEY q", "");
-    check(
-        "ALTER TABLE c DROP COLUMN a CASCADE, ADD b INT COMMENT 'FOREIGN KEY (a) REFERENCES p (a) ON DELETE CASCADE'",
-        "",
-    );
-    check(
-        "CREATE TABLE c (id INT, `references` INT, CONSTRAINT `a``b` FOREIGN KEY (id) REFERENCES p (id) ON DELETE CASCADE, \
-         CONSTRAINT k CHECK (id > 0), FOREIGN KEY (id) REFERENCES q (id), FOREIGN KEY (id) REFERENCES r (id) ON DELETE SET NULL) \
-         AS SELECT 1 AS id",
-        "a`b shop.p, - shop.r",
-    );
-    // Which keys of columns are keys is the server's.
-    for (server, expected) in [("8.4.3", ""), ("9.0.0", "- shop.p"), ("10.11.8-MariaDB", "- shop.p")] {
-        assert_eq!(of(server, "CREATE TABLE c (a INT NOT NULL REFERENCES p (id) ON DELETE CASCADE, b INT)"), expected);
-    }
-    check("ALTER TABLE c ADD FOREIGN KEY (a) REFERENCES", "");
-    check("ALTER TABLE c ADD CONSTRAINT", "");
 }

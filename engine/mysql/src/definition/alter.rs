@@ -4,6 +4,8 @@
 //! then, in the order of the statement, what is new or has another place. Names behind AFTER are those of the new columns, names in
 //! keys of old ones those of the old.
 
+use std::sync::Arc;
+
 use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column, convert};
 use super::create::{Elements, differ, not_null, period};
@@ -33,7 +35,11 @@ pub(super) struct Alter {
     /// MariaDB: of text to come, where CONVERT TO says `text` of what is there.
     text_to_come: Option<Choice>,
     is_of_default_database: bool,
+    engine: Option<Engine>,
 }
+
+/// What ENGINE says; none if it cannot be read.
+type Engine = Option<Arc<str>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Dropped {
@@ -83,7 +89,7 @@ const ALONE: [&str; 11] = [
 ];
 
 /// First words of options and of clauses without effect on what is kept here.
-const WITHOUT_EFFECT: [&str; 45] = [
+const WITHOUT_EFFECT: [&str; 44] = [
     "ALGORITHM",
     "AUTOEXTEND_SIZE",
     "AUTO_INCREMENT",
@@ -99,7 +105,6 @@ const WITHOUT_EFFECT: [&str; 45] = [
     "ENCRYPTED",
     "ENCRYPTION",
     "ENCRYPTION_KEY_ID",
-    "ENGINE",
     "ENGINE_ATTRIBUTE",
     "FORCE",
     "IETF_QUOTES",
@@ -238,6 +243,9 @@ impl Alter {
         } else if let Some(charset) = cursor.table_charset()? {
             self.say(charset, cursor);
             Ok(())
+        } else if cursor.skip("ENGINE") {
+            self.engine = Some(cursor.engine());
+            self.option(cursor)
         } else if WITHOUT_EFFECT.iter().any(|word| cursor.skip(word)) {
             self.option(cursor)
         } else {
@@ -265,6 +273,8 @@ impl Alter {
                 break;
             } else if let Some(charset) = cursor.table_charset()? {
                 self.say(charset, cursor);
+            } else if cursor.skip("ENGINE") {
+                self.engine = Some(cursor.engine());
             } else if cursor.is_other('(') {
                 cursor.parentheses()?;
             } else {
@@ -416,6 +426,7 @@ impl Alter {
             database: before.database.clone(),
             indexes,
             knows_indexes: before.knows_indexes,
+            engine: self.engine.clone().unwrap_or_else(|| before.engine.clone()),
         })
     }
 

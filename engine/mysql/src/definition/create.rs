@@ -1,6 +1,7 @@
 //! CREATE TABLE.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::collation::{Choice, TextDefault};
 use super::column::{ColumnSpec, column};
@@ -19,6 +20,7 @@ pub(super) struct Elements {
     /// Their columns are NOT NULL.
     pub(super) periods: Vec<Period>,
     text: Option<Choice>,
+    engine: Option<Arc<str>>,
 }
 
 /// Behind CREATE TABLE.
@@ -46,6 +48,8 @@ pub(super) fn table(cursor: &mut Cursor<'_>) -> Read<Kind> {
             return Err(NotUnderstood::new("system versioning"));
         } else if let Some(charset) = cursor.table_charset()? {
             elements.text = Choice::then(elements.text.take(), charset, cursor.session);
+        } else if cursor.skip("ENGINE") {
+            elements.engine = cursor.engine();
         } else if cursor.is_other('(') {
             cursor.parentheses()?;
         } else {
@@ -80,7 +84,7 @@ impl Elements {
         let specs: Vec<IndexSpec> = self.indexes.iter().map(|spec| spec.clone().over(&self.periods)).collect();
         add(&mut indexes, &[], &specs, &mut columns, true)?;
         not_null(&mut columns, &self.periods)?;
-        Ok(Definition { columns, text, database, indexes, knows_indexes: true })
+        Ok(Definition { columns, text, database, indexes, knows_indexes: true, engine: self.engine.clone() })
     }
 }
 

@@ -1,5 +1,7 @@
 //! A place among the words of a statement, and what is read everywhere.
 
+use std::sync::Arc;
+
 use super::super::charset::Charset;
 use super::NotUnderstood;
 use super::collation::{Choice, default_of, full_name};
@@ -200,6 +202,18 @@ impl<'a> Cursor<'a> {
         }
         self.next = start;
         Ok(None)
+    }
+
+    /// Behind ENGINE: what it is called, if that can be read.
+    pub(crate) fn engine(&mut self) -> Option<Arc<str>> {
+        self.skip_other('=');
+        match self.peek() {
+            Some(Token::Word(text) | Token::Name(text) | Token::Text(Literal { prefix: None, text })) => {
+                self.next += 1;
+                Some(text.as_str().into())
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn skip_charset_words(&mut self) -> bool {

@@ -4,12 +4,12 @@ use super::super::binlog::bytes_per_character;
 use super::NotUnderstood;
 use super::column::{prefix_max, references};
 use super::cursor::{Cursor, Read};
-use super::session::{Server, Session};
+use super::session::Server;
 use super::tokens::Token;
 use crate::charset::Charset;
 use crate::rows::packed_bytes;
 use tidegate_model::names::is_same;
-use tidegate_model::{Column, Index, IndexPart, SqlType, TableName};
+use tidegate_model::{Column, Index, IndexPart, SqlType};
 
 pub(super) const PRIMARY: &str = "PRIMARY";
 
@@ -107,56 +107,6 @@ pub(super) fn element(cursor: &mut Cursor<'_>) -> Read<Option<IndexSpec>> {
     };
     cursor.rest_of_part()?;
     Ok(spec)
-}
-
-/// A foreign key by which a change of the parent changes rows of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ActingKey {
-    /// None if the server gives it one.
-    pub(crate) name: Option<String>,
-    pub(crate) parent: TableName,
-}
-
-/// Those that the words of a statement have, whatever else they say.
-pub(crate) fn acting_keys(tokens: &[Token], session: &Session, default_database: &str) -> Vec<ActingKey> {
-    let server = &session.server;
-    let takes_those_of_columns = server.is_mariadb || server.version >= 90_000;
-    let at = |next: usize| Cursor { tokens, next, session, default_database };
-    let key = |next: usize| -> Read<(ActingKey, bool)> {
-        let mut cursor = at(next);
-        if cursor.skip("REFERENCES") && takes_those_of_columns {
-            let (parent, acts) = references(&mut cursor)?;
-            return Ok((ActingKey { name: None, parent }, acts));
-        }
-        let mut name = None;
-        if cursor.skip("CONSTRAINT") {
-            cursor.if_not_exists();
-            name = (!cursor.is("FOREIGN")).then(|| cursor.name()).transpose()?;
-        }
-        cursor.expect("FOREIGN")?;
-        cursor.expect("KEY")?;
-        cursor.if_not_exists();
-        if !cursor.is_other('(') {
-            name = name.or(Some(cursor.name()?));
-        }
-        parts(&mut cursor)?;
-        cursor.expect("REFERENCES")?;
-        let (parent, acts) = references(&mut cursor)?;
-        Ok((ActingKey { name, parent }, acts))
-    };
-    let (mut found, mut next) = (Vec::new(), 0);
-    while next < tokens.len() {
-        let read = key(next);
-        next += 1;
-        if let Ok((key, acts)) = read {
-            // Its own words are not those of another.
-            while next < tokens.len() && !at(next - 1).is("REFERENCES") {
-                next += 1;
-            }
-            found.extend(acts.then_some(key));
-        }
-    }
-    found
 }
 
 /// `USING BTREE`, or nothing.

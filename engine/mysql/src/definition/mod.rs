@@ -31,13 +31,14 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use super::charset::Charset;
 use super::ddl::{Effect, Words};
 use tidegate_model::names::is_same;
 use tidegate_model::{Column, Groundwork, Index, IndexPart, SqlType, Table, TableName, TableParts, UniqueKey};
 
 pub(crate) use self::cursor::Cursor;
-pub(crate) use self::index::{ActingKey, acting_keys};
 pub use self::session::{Server, Session};
 pub(crate) use self::tokens::Token;
 
@@ -235,6 +236,8 @@ pub struct Definition {
     indexes: Vec<Index>,
     /// Whether those are all. If not, they are those that identify rows.
     knows_indexes: bool,
+    /// Of a CREATE TABLE that names none, the server's default, which nobody has told.
+    engine: Option<Arc<str>>,
 }
 
 impl Definition {
@@ -265,6 +268,7 @@ impl Definition {
             },
             knows_indexes: indexes.is_some(),
             indexes: indexes.unwrap_or_else(keys),
+            engine: groundwork.and_then(|groundwork| groundwork.engine.clone()),
         }
     }
 
@@ -307,6 +311,7 @@ impl Definition {
             collation: self.text.collation.clone(),
             database_collation: self.database.collation.clone(),
             indexes: self.knows_indexes.then(|| self.indexes.clone()),
+            engine: self.engine.clone(),
         };
         let parts = TableParts { name, version, columns: self.columns.clone(), unique_keys };
         Table::from(parts).with_groundwork(groundwork)

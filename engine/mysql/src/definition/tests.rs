@@ -129,13 +129,21 @@ fn wrong_collation(ours: &Definition, theirs: &Definition) -> Option<String> {
     wrong.map(|(column, ours, theirs)| format!("{column} has {theirs:?} on the server, {ours} here"))
 }
 
+/// An engine that is another on the server; of a table whose statement names none, nobody has told.
+fn wrong_engine(ours: &Definition, theirs: &Definition) -> Option<String> {
+    let (ours, theirs) = (ours.engine.as_deref()?, theirs.engine.as_deref());
+    let is_same = theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(ours));
+    (!is_same).then(|| format!("it has the engine {theirs:?} on the server, {ours} here"))
+}
+
 /// What the server's catalogue says of all tables of these databases.
 fn catalogue(options: &ConnectOptions, is_ours: &(dyn Fn(&str) -> bool + Sync)) -> BTreeMap<TableName, Definition> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut control = connection::connect(options).await.unwrap();
         let matches = |database: &str, _: &str| is_ours(database);
-        let tables = read_tables(&mut control, &Selection { named: &[], matches: Some(&matches) }).await.unwrap();
+        let tables =
+            read_tables(&mut control, &Selection { matches: Some(&matches), ..Selection::named(&[]) }).await.unwrap();
         tables.iter().map(|found| (found.table.name().clone(), Definition::of(&found.table))).collect()
     })
 }
@@ -307,7 +315,8 @@ fn judged_by(options: &ConnectOptions, is_old: bool) -> (u32, Vec<String>) {
     for (name, expected) in &expected {
         if let Some(Ok(definition)) = tables.by_name.get(name)
             && drawn(definition) == drawn(expected)
-            && let Some(difference) = wrong_collation(definition, expected)
+            && let Some(difference) =
+                wrong_collation(definition, expected).or_else(|| wrong_engine(definition, expected))
         {
             wrong.push(format!("{name}: {difference}"));
         }

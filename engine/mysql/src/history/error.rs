@@ -20,6 +20,8 @@ pub enum HistoryError {
         /// Those that it names; it may have changed others.
         tables: Vec<TableName>,
         statement: String,
+        /// Nobody knows whether it is the server's own, of a table that it has found empty.
+        may_be_the_servers: bool,
     },
     #[error("`{statement}` is not understood: it may have changed columns and rows of {}", list(.tables))]
     Unclear { tables: Vec<TableName>, statement: String },
@@ -87,6 +89,9 @@ impl HistoryError {
             }
             HistoryError::Server(_) => "the server is asked again when the task is started again",
             HistoryError::Turn { .. } => "report this: the reader takes turns by itself",
+            HistoryError::StatementFormat { may_be_the_servers: true, .. } => {
+                "if the table was of the engine MEMORY there, which nothing tells any more, the server has emptied it after a start, and whoever passes over the statement misses nothing else; if not, find the session that sets another format than ROW, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
+            }
             HistoryError::StatementFormat { .. } => {
                 "SET GLOBAL binlog_format = ROW, find the session that set another format, and begin again with a full load (move the state folder away), on a server without GTIDs after FLUSH BINARY LOGS"
             }

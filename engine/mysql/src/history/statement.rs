@@ -22,11 +22,14 @@ impl History {
         let effects = self.as_it_was(words.effects(), session, here);
         let by = words.first();
         let (mut effects, renamed_sequences) = self.follow_sequences(effects, here);
+        let mut may_be_the_servers = false;
         if let [Effect::Unlogged { table, rows: UnloggedRows::Emptied }] = effects.as_slice()
             && is_by(&by, "DELETE")
         {
             for table in self.captured_as(table) {
-                if !(self.may_empty_itself)(&table)? {
+                let known = self.is_in_memory(&table);
+                if !known.map_or_else(|| (self.may_empty_itself)(&table), Ok)? {
+                    may_be_the_servers = known.is_none();
                     effects = vec![Effect::Rows];
                     break;
                 }
@@ -44,7 +47,7 @@ impl History {
             if !is_judged && !self.pass.contains(here.at) {
                 return Err(match is_unclear {
                     true => HistoryError::Unclear { tables: named, statement: by },
-                    false => HistoryError::StatementFormat { tables: named, statement: by },
+                    false => HistoryError::StatementFormat { tables: named, statement: by, may_be_the_servers },
                 });
             }
             warn!(at = %here.at, statement = by, "passed over, as told: rows of {} that it may have changed are not sent", list(&named));
@@ -208,7 +211,7 @@ impl History {
             }
         }
         self.end_sequences(&effects, &renamed_sequences, here);
-        self.follow_cascades(&words, &effects, here);
+        self.look_for_cascades(&words, &effects, here);
         // MariaDB logs RENAME of temporary tables, and nothing else of them, as it does of others: who has the names then is not certain.
         if session.server.is_mariadb && effects.iter().any(|effect| matches!(effect, Effect::Renamed { .. })) {
             let names = self.rules.names;
@@ -416,6 +419,14 @@ impl History {
         }
         let tables = tables.iter().filter(|table| self.has_shown(table, here));
         tables.map(|table| self.rules.names.key(table)).collect()
+    }
+
+    /// Whether the table is one of the engine MEMORY, as far as the catalogue or statements have told.
+    fn is_in_memory(&self, table: &TableName) -> Option<bool> {
+        match &self.now.get(&self.rules.names.key(table))?.now {
+            Now::Known { table, .. } | Now::Changed { defined: Some(table), .. } => table.groundwork()?.is_in_memory(),
+            Now::Changed { defined: None, .. } | Now::Gone { .. } => None,
+        }
     }
 
     /// Names of the columns that identify the table's rows, as far as they are known.

@@ -343,6 +343,7 @@ fn columns_that_are_given_hold_where_nobody_else_knows() {
             collation: None,
             database_collation: None,
             indexes: None,
+            engine: None,
         };
         let given = Table::from(parts("id:int x:int", 1)).with_groundwork(groundwork);
         let state = SchemaState::Given { defined: Defined::of(&given).unwrap() };
@@ -572,6 +573,38 @@ fn a_delete_of_all_rows_is_the_servers_own_of_memory_tables_alone() {
         task.history = task.history.with_tables_that_empty_themselves(move |_| Ok(is_in_memory));
         let result = task.statement(sql);
         assert_eq!(matches!(result, Err(HistoryError::StatementFormat { .. })), stops, "{sql}: {result:?}");
+        // Nobody knows what it was there.
+        let hint = result.err().map(|error| error.hint()).unwrap_or_default();
+        assert_eq!(hint.contains("of the engine MEMORY there"), stops, "{hint}");
+    }
+}
+
+/// The present catalogue has another table, or none, by the time that the statement is read.
+#[test]
+fn whether_a_table_is_of_memory_is_known_where_its_statements_tell() {
+    let is_known: serde_json::Result<Groundwork> =
+        serde_json::from_str(r#"{"charset":null,"database_charset":null,"indexes":null}"#);
+    assert_eq!(is_known.unwrap().is_in_memory(), None);
+    for (statements, stops) in [
+        (&["ALTER TABLE t ENGINE = MEMORY"][..], false),
+        (&["ALTER TABLE t ROW_FORMAT = FIXED ENGINE HEAP, ADD z INT"], false),
+        (&["ALTER TABLE t ADD z INT, ENGINE 'memory'", "ALTER TABLE t DROP z"], false),
+        (&["ALTER TABLE t ENGINE = MEMORY", "ALTER TABLE t ENGINE = InnoDB"], true),
+        (&["ALTER TABLE t ENGINE = MEMORY", "RENAME TABLE t TO other.t", "RENAME TABLE other.t TO t"], false),
+        (&["ALTER TABLE t ENGINE = MEMORY", "CREATE TABLE u LIKE t", "DROP TABLE t", "RENAME TABLE u TO t"], false),
+        (&["DROP TABLE t", "CREATE TABLE t (id INT PRIMARY KEY) COMMENT = 'ENGINE = InnoDB' ENGINE = MEMORY"], false),
+        (&["DROP TABLE t", "CREATE TABLE t (id INT PRIMARY KEY) ENGINE=InnoDB COMMENT='ENGINE=MEMORY'"], true),
+    ] {
+        let mut task = Task::begin(with_gtids(at(4), 5), whole());
+        for statement in statements {
+            task.statement(statement).unwrap();
+            task.restart(task.position.clone());
+        }
+        task.history = task.history.with_tables_that_empty_themselves(|table| panic!("{table} is known"));
+        let result = task.statement("DELETE FROM `db`.`t`");
+        assert_eq!(matches!(result, Err(HistoryError::StatementFormat { .. })), stops, "{statements:?}: {result:?}");
+        let hint = result.err().map(|error| error.hint()).unwrap_or_default();
+        assert!(!hint.contains("MEMORY"), "{hint}");
     }
 }
 
@@ -914,6 +947,7 @@ fn whole() -> SchemaState {
         collation: None,
         database_collation: None,
         indexes: Some(vec![index("PRIMARY", true, "id"), index("by_y", true, "y")]),
+        engine: None,
     };
     SchemaState::known(&Table::from(parts).with_groundwork(groundwork), None, false)
 }
@@ -1297,34 +1331,27 @@ fn sequences_and_tables_take_each_others_names() {
 }
 
 #[test]
-fn foreign_keys_that_come_to_captured_tables_are_told() {
+fn tables_to_which_foreign_keys_may_have_come_are_looked_at() {
     let mut task = Task::begin(with_gtids(at(4), 5), whole()).capturing(|_, table| matches!(table, "t" | "n"));
     let told = Arc::new(Mutex::new(Vec::new()));
     let teller = told.clone();
-    let tell = move |cascade: Cascade, _: Here<'_>| {
-        teller.lock().unwrap().push(format!("{} {}", cascade.table.table, cascade.key));
-    };
-    task.history =
-        std::mem::replace(&mut task.history, Task::begin(with_gtids(at(4), 5), whole()).history).telling_cascades(tell);
-    let key = |name: &str| format!("CONSTRAINT {name} FOREIGN KEY (x) REFERENCES p (id) ON DELETE CASCADE");
+    let look = move |table: &TableName, _: Here<'_>| teller.lock().unwrap().push(table.to_string());
+    let other = Task::begin(with_gtids(at(4), 5), whole()).history;
+    task.history = std::mem::replace(&mut task.history, other).looking_for_cascades(look);
     for (statement, expected) in [
-        (format!("ALTER TABLE t ADD {}", key("a")), "t a"),
-        (
-            "ALTER TABLE t ADD FOREIGN KEY (x) REFERENCES p (id) ON DELETE SET NULL".to_owned(),
-            "t one without a name that references db.p",
-        ),
-        ("ALTER TABLE t ADD FOREIGN KEY (x) REFERENCES p (id)".to_owned(), ""),
-        (format!("CREATE TABLE n (id INT PRIMARY KEY, x INT, {})", key("b")), "n b"),
-        // Of a table beside them it is told when it takes the place of one, if it is there then.
-        (format!("CREATE TABLE _t (id INT PRIMARY KEY, x INT, y INT, {})", key("c")), ""),
-        (format!("ALTER TABLE _t ADD {}, DROP FOREIGN KEY x", key("d")), ""),
-        ("RENAME TABLE t TO t_old, _t TO t".to_owned(), "t c, t d"),
-        (format!("CREATE TABLE _t (id INT PRIMARY KEY, x INT, y INT, {})", key("e")), ""),
-        ("DROP TABLE _t".to_owned(), ""),
-        ("CREATE TABLE _t (id INT PRIMARY KEY, x INT, y INT)".to_owned(), ""),
-        ("RENAME TABLE t TO t_older, _t TO t".to_owned(), ""),
+        ("ALTER TABLE t ADD CONSTRAINT a FOREIGN KEY (x) REFERENCES p (id) ON DELETE CASCADE", "db.t"),
+        ("ALTER TABLE t ADD z INT COMMENT 'REFERENCES', ADD `references` INT", ""),
+        ("ALTER TABLE t DROP FOREIGN KEY a", ""),
+        ("CREATE TABLE n (id INT PRIMARY KEY, x INT REFERENCES p (id))", "db.n"),
+        ("CREATE TABLE IF NOT EXISTS n (id INT PRIMARY KEY, x INT REFERENCES p (id))", "db.n"),
+        // Of a table beside them, when it takes the place of one.
+        ("CREATE TABLE _t (id INT PRIMARY KEY, x INT, FOREIGN KEY (x) REFERENCES p (id) ON DELETE SET NULL)", ""),
+        ("RENAME TABLE t TO t_old, _t TO t", "db.t"),
+        ("ALTER TABLE t_old ADD FOREIGN KEY (x) REFERENCES p (id)", ""),
+        ("ALTER TABLE n RENAME TO n_old", ""),
+        ("RENAME TABLE t TO swap, t_old TO t, swap TO n", "db.t, db.n"),
     ] {
-        task.statement(&statement).unwrap();
+        task.statement(statement).unwrap();
         assert_eq!(std::mem::take(&mut *told.lock().unwrap()).join(", "), expected, "{statement}");
     }
 }

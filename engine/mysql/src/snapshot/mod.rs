@@ -151,6 +151,8 @@ pub struct LoadTable {
     pub definition: Option<String>,
     /// What a row takes until it is delivered, besides [`ROW_COPIES`](tidegate_model::ROW_COPIES) of its own bytes.
     pub row_bytes: usize,
+    /// What its rows take on the server, as far as it knows: tables of many bytes share no view.
+    pub estimated_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -165,6 +167,8 @@ pub struct LoadOptions {
     pub window_bytes: usize,
     /// How many chunks that are read in no time may share a view.
     pub chunks_per_view: usize,
+    /// Whether tables of few rows may share one. Not where a limit makes rows wait: a statement that alters one of the tables would wait as well.
+    pub tables_share_views: bool,
     /// How often a view is opened again because something was committed while it opened.
     pub view_tries: u32,
     /// How long a reader tries again after errors that may pass, without any row in between.
@@ -186,6 +190,7 @@ impl Default for LoadOptions {
             window_rows: 8192,
             window_bytes: 1 << 20,
             chunks_per_view: 256,
+            tables_share_views: true,
             view_tries: 10,
             retry_for: Duration::from_secs(300),
             view_patience: Duration::from_secs(600),
@@ -439,6 +444,7 @@ impl LoadTable {
             columns,
             definition: None,
             row_bytes: 0,
+            estimated_bytes: 0,
         }
     }
 

@@ -29,6 +29,10 @@ pub(super) const STOP_CHECK: Duration = Duration::from_millis(20);
 /// How many tables share a view at most: as long as it is open, a statement that alters one of them waits.
 const TABLES_PER_VIEW: usize = 64;
 
+/// How many bytes its tables have at most, all together, by what the server knows of them. So many tables fit of one page each, also where pages are
+/// the largest that there are; and a line of 10 Mbit/s brings it before the view has to end.
+const BYTES_PER_VIEW: u64 = 4 << 20;
+
 /// How a table is read, as long as its definition stays as it is.
 pub(super) struct Plan {
     pub(super) table: LoadTable,
@@ -60,10 +64,15 @@ impl Plan {
 
 /// Whether the table may be read in a view that another one opens: InnoDB's rows are of the moment at which the view opens, others' of that at
 /// which they are read; how exact a view is matters for rows without a key; and a condition that somebody asks for may have a fault of its own.
+/// Many bytes would keep the others locked.
 fn may_share(table: &LoadTable) -> bool {
     // In its names and texts, no line ends like this.
     let is_innodb = |definition: &String| definition.contains("\n) ENGINE=InnoDB");
-    !table.table.key().is_empty() && table.part.is_none() && table.definition.as_ref().is_some_and(is_innodb)
+    let is_small = table.estimated_bytes <= BYTES_PER_VIEW;
+    is_small
+        && !table.table.key().is_empty()
+        && table.part.is_none()
+        && table.definition.as_ref().is_some_and(is_innodb)
 }
 
 fn is_key_ordered(version: &ServerVersion, table: &Table, key: &ChunkKey) -> bool {
@@ -92,7 +101,7 @@ pub(super) struct Run<'a> {
     may_repeat: Mutex<HashSet<usize>>,
 }
 
-/// When a view was opened that is given up for its age, and at what age.
+/// Since when a view is open, or what is locked for it, that is given up for its age, and at what age.
 #[derive(Clone, Copy)]
 pub(super) struct ReadingSince {
     pub(super) opened: Instant,
@@ -116,8 +125,8 @@ struct Queue {
     /// Cut and waiting to be read.
     chunks: VecDeque<CutChunk>,
     uncut: VecDeque<CutJob>,
-    /// Likewise, those that may share a view with others if they have few rows.
-    sharing: VecDeque<CutJob>,
+    /// Likewise, those that may share a view with others if they have few rows; and how many bytes each has, about.
+    sharing: VecDeque<(CutJob, u64)>,
     cutting: usize,
     readers: usize,
     stopped: bool,
@@ -172,18 +181,24 @@ impl Queue {
         }
         // Something is left for the other readers.
         let tables_max = TABLES_PER_VIEW.min(self.sharing.len().div_ceil(self.readers));
-        let job = match tables_max {
-            2.. => Job::Share(self.sharing.drain(..tables_max).collect()),
-            _ => Job::Cut(self.sharing.pop_front().or_else(|| self.uncut.pop_front())?),
+        let mut bytes = 0;
+        let fits = |(_, more): &&(CutJob, u64)| {
+            bytes += more;
+            bytes <= BYTES_PER_VIEW
+        };
+        let job = match self.sharing.iter().take(tables_max).take_while(fits).count() {
+            tables @ 2.. => Job::Share(self.sharing.drain(..tables).map(|(job, _)| job).collect()),
+            _ => Job::Cut(self.sharing.pop_front().map(|(job, _)| job).or_else(|| self.uncut.pop_front())?),
         };
         self.cutting += 1;
         Some(job)
     }
 
-    fn add_uncut(&mut self, job: CutJob, may_share: bool) {
-        match may_share {
-            true => self.sharing.push_back(job),
-            false => self.uncut.push_back(job),
+    /// `shares`: how many bytes it has, about, if it may share a view.
+    fn add_uncut(&mut self, job: CutJob, shares: Option<u64>) {
+        match shares {
+            Some(bytes) => self.sharing.push_back((job, bytes)),
+            None => self.uncut.push_back(job),
         }
     }
 
@@ -191,7 +206,7 @@ impl Queue {
     fn forget(&mut self, table: usize) {
         self.chunks.retain(|job| job.table != table);
         self.uncut.retain(|job| job.table != table);
-        self.sharing.retain(|job| job.table != table);
+        self.sharing.retain(|(job, _)| job.table != table);
     }
 }
 
@@ -200,6 +215,8 @@ impl<'a> Run<'a> {
         let readers = load.options.readers.max(1);
         let mut queue = Queue { readers, ..Queue::default() };
         let mut plans = Vec::with_capacity(load.tables.len());
+        let shares =
+            |table: &LoadTable| (load.options.tables_share_views && may_share(table)).then_some(table.estimated_bytes);
         for (index, table) in load.tables.iter().enumerate() {
             let name = table.table.name();
             let key = match table.key() {
@@ -214,7 +231,7 @@ impl<'a> Run<'a> {
             match load.ledger.table(name) {
                 None => {
                     load.record.add_table(name, &key, table.fingerprint());
-                    queue.add_uncut(CutJob::of(index, 0), may_share(table));
+                    queue.add_uncut(CutJob::of(index, 0), shares(table));
                 }
                 Some(known) if known.is_done() => {}
                 Some(known)
@@ -225,7 +242,7 @@ impl<'a> Run<'a> {
                     info!(table = %name, "its key is not the one by which it was cut: it is loaded from its begin");
                     if let Some(first) = load.record.begin_again(name, &key, table.fingerprint()) {
                         first_chunk = first;
-                        queue.add_uncut(CutJob::of(index, 0), false);
+                        queue.add_uncut(CutJob::of(index, 0), None);
                     }
                 }
                 Some(known) => {
@@ -238,8 +255,8 @@ impl<'a> Run<'a> {
                     }));
                     if !known.planned {
                         let from = known.cut_until().map(<[KeyValue]>::to_vec);
-                        let may_share = known.chunks.is_empty() && may_share(table);
-                        queue.add_uncut(CutJob { from, ..CutJob::of(index, 0) }, may_share);
+                        let shares = shares(table).filter(|_| known.chunks.is_empty());
+                        queue.add_uncut(CutJob { from, ..CutJob::of(index, 0) }, shares);
                     }
                 }
             }

@@ -16,7 +16,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::view::text;
 use super::*;
-use crate::catalog::{CatalogError, CatalogTable, Selection, read_tables};
+use crate::MysqlError;
+use crate::catalog::{CatalogError, CatalogTable, LabelDoubt, Selection, find_tables, read_tables};
 use crate::check::{Severity, check};
 use crate::chunks::KeyValue;
 use crate::connection::{self, quote_identifier, quote_text};
@@ -86,7 +87,7 @@ impl Database {
 
     fn catalog(&self, names: &[&str]) -> Vec<CatalogTable> {
         let named: Vec<TableName> = names.iter().map(|name| TableName::new(&self.name, name)).collect();
-        let selection = Selection { named: &named, matches: None };
+        let selection = Selection::named(&named);
         control(&self.options, async |conn| read_tables(conn, &selection).await.unwrap())
     }
 
@@ -560,17 +561,77 @@ fn all_columns_of_the_row_image_are_loaded() {
         assert_eq!(loaded.values(column), expected);
     }
     let of_database = |database_name: &str, _: &str| database_name == database.name;
-    let selection = Selection { named: &[], matches: Some(&of_database) };
+    let selection = Selection { matches: Some(&of_database), ..Selection::named(&[]) };
     let tables = control(&database.options, async |conn| read_tables(conn, &selection).await.unwrap());
     assert_eq!(tables.len(), 1, "a view is no table");
     let named = [TableName::new(&database.name, "v")];
-    let selection = Selection { named: &named, matches: None };
+    let selection = Selection::named(&named);
     let view = control(&database.options, async |conn| read_tables(conn, &selection).await);
     assert!(matches!(view, Err(CatalogError::NoTable { .. })));
     let named = [TableName::new("mysql", "user")];
-    let selection = Selection { named: &named, matches: Some(&|database, _| database == "mysql") };
+    let selection = Selection { matches: Some(&|database, _| database == "mysql"), ..Selection::named(&named) };
     let tables = control(&database.options, async |conn| read_tables(conn, &selection).await.unwrap());
     assert_eq!(tables.len(), 1, "a system table is selected by its exact name only");
+}
+
+/// More of them than a server counts in one go; MySQL 5.6 has no way of telling.
+#[test]
+fn labels_that_the_catalogue_does_not_show_are_told_however_many_there_are() {
+    for server in altered::SERVERS {
+        let Some(database) = Database::new(server, "labels") else { continue };
+        let label = |n: usize| if n % 700 == 5 || n == 1999 { format!("🌊{n}") } else { format!("l{n}") };
+        let labels: Vec<String> = (0..2000).map(label).collect();
+        let quoted: Vec<String> = labels.iter().map(|label| quote_text(label)).collect();
+        database.run(&format!(
+            "CREATE TABLE t (id INT PRIMARY KEY, e ENUM({}) CHARACTER SET utf8mb4, s SET('?', '🌊', 'x') CHARACTER SET utf8mb4)",
+            quoted.join(",")
+        ));
+        let found = database.catalog(&["t"]).remove(0);
+        let of = |column: usize| found.table.columns()[column].sql_type.labels().unwrap().to_vec();
+        if server == OLD {
+            assert_eq!(found.label_doubt, Some(LabelDoubt::Untold));
+            assert_eq!((of(1)[5].as_str(), of(2)), ("?5", ["?", "?", "x"].map(str::to_owned).to_vec()));
+        } else {
+            assert_eq!(found.label_doubt, None, "{server}");
+            assert_eq!(of(1), labels, "{server}");
+            assert_eq!(of(2), ["?", "🌊", "x"], "{server}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_is_not_to_be_asked_for_its_labels_is_in_doubt_alone() {
+    for server in altered::SERVERS.into_iter().filter(|server| *server != OLD) {
+        let Some(database) = Database::new(server, "labels_locked") else { continue };
+        database.run(
+            "CREATE TABLE t (id INT PRIMARY KEY, e ENUM('🌊', 'x') CHARACTER SET utf8mb4); CREATE TABLE other (id INT PRIMARY KEY)",
+        );
+        let named = ["t", "other"].map(|name| TableName::new(&database.name, name));
+        let find = |is_needed: bool| {
+            let needs_labels = |_: &Table| is_needed;
+            let selection = Selection { needs_labels: Some(&needs_labels), ..Selection::named(&named) };
+            control(&database.options, async |conn| find_tables(conn, &selection).await.unwrap())
+        };
+        let mut holder = database.connect();
+        holder.query("LOCK TABLES t WRITE").unwrap();
+        let began = Instant::now();
+        let found = find(false);
+        assert!(found.errors.is_empty() && found.tables.len() == 2, "{server}: {found:?}");
+        let doubt = &found.tables[1].label_doubt;
+        assert!(matches!(doubt, Some(LabelDoubt::Unasked { may_pass: true, .. })), "{server}: {doubt:?}");
+        let mut found = find(true);
+        assert!(began.elapsed() < Duration::from_secs(40), "it does not wait for the lock");
+        assert_eq!(found.tables.len(), 1, "{server}");
+        let error = MysqlError::Catalog(found.errors.remove(0));
+        assert!(error.is_transient(), "{server}: {error}");
+        let error = error.to_string();
+        assert!(error.contains(&format!("{}.t could not be asked for", database.name)), "{server}: {error}");
+        assert!(error.contains("(error 1205)"), "{server}: {error}");
+        holder.query("UNLOCK TABLES").unwrap();
+        let found = find(true);
+        assert!(found.errors.is_empty() && found.tables[1].label_doubt.is_none(), "{server}: {found:?}");
+        assert_eq!(found.tables[1].table.columns()[1].sql_type.labels().unwrap()[0], "🌊", "{server}");
+    }
 }
 
 #[test]
@@ -1266,7 +1327,7 @@ fn a_load_under_changes_ends_with_the_table_as_it_is() {
 fn throughput_of_lineitem() {
     let Some(database) = Database::new(GTID, "throughput") else { return };
     let named = [TableName::new("tpch", "lineitem")];
-    let selection = Selection { named: &named, matches: None };
+    let selection = Selection::named(&named);
     let tables = control(&database.options, async |conn| read_tables(conn, &selection).await.unwrap());
     let tables = [LoadTable::whole(Arc::new(tables[0].table.clone()))];
     for round in 0..5 {

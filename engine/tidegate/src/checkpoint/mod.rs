@@ -90,11 +90,16 @@ impl Checkpoint {
 
     /// The checkpoint, if its positions are points of this source's history. `folder` is where it was found.
     pub fn of_source(self, identity: &SourceIdentity, folder: &Path) -> Result<Checkpoint, CheckpointError> {
+        use SourceIdentity::{GtidDomain, Server};
         if self.identity == *identity {
             return Ok(self);
         }
-        let (found, expected) = (self.identity.to_string(), identity.to_string());
-        Err(CheckpointError::Foreign { path: folder.join(CHECKPOINT), found, expected })
+        let (path, found, expected) = (folder.join(CHECKPOINT), self.identity.to_string(), identity.to_string());
+        Err(match (&self.identity, identity) {
+            (Server { .. }, GtidDomain) => CheckpointError::OtherGtidMode { path, found, expected, was_on: false },
+            (GtidDomain, Server { .. }) => CheckpointError::OtherGtidMode { path, found, expected, was_on: true },
+            _ => CheckpointError::Foreign { path, found, expected },
+        })
     }
 
     /// Whether a message may have been sent.
@@ -253,6 +258,9 @@ pub enum CheckpointError {
     OtherVersion { path: PathBuf, what: String },
     #[error("checkpoint {path} belongs to {found}, but this task is {expected}")]
     Foreign { path: PathBuf, found: String, expected: String },
+    /// Perhaps of the same server, whose positions were of another kind.
+    #[error("checkpoint {path} belongs to {found}, but this task is {expected}")]
+    OtherGtidMode { path: PathBuf, found: String, expected: String, was_on: bool },
 }
 
 impl CheckpointError {
@@ -264,6 +272,14 @@ impl CheckpointError {
             CheckpointError::Foreign { .. } => {
                 Some("point `state` to another folder, or move this one away to begin again with a full load")
             }
+            CheckpointError::OtherGtidMode { was_on: false, .. } => Some(
+                "the server's gtid_mode was not ON when the task began: set it back, to ON_PERMISSIVE at the least, and the task goes on; or \
+                 move the state folder away to begin again with a full load",
+            ),
+            CheckpointError::OtherGtidMode { was_on: true, .. } => Some(
+                "the server's gtid_mode was ON when the task began: set it back, and the task goes on if no transactions without GTIDs \
+                 stand behind its position; or move the state folder away to begin again with a full load",
+            ),
         }
     }
 }
@@ -473,6 +489,23 @@ mod tests {
         assert!(matches!(error, CheckpointError::OtherVersion { .. }), "{error}");
         std::fs::write(state.checkpoint_path(), "tidegate-state 3\n").unwrap();
         assert!(matches!(load(&state, "shop"), Err(CheckpointError::OtherVersion { .. })));
+    }
+
+    /// The same server has positions of another kind once its gtid_mode is another.
+    #[test]
+    fn a_gtid_mode_that_was_set_is_named_with_the_way_back() {
+        let server = || SourceIdentity::Server { uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned() };
+        let other = SourceIdentity::Server { uuid: String::new() };
+        for (began, now, hint) in [
+            (server(), SourceIdentity::GtidDomain, "gtid_mode was not ON when the task began: set it back"),
+            (SourceIdentity::GtidDomain, server(), "gtid_mode was ON when the task began: set it back"),
+            (server(), other, "point `state` to another folder"),
+            (SourceIdentity::GtidDomain, SourceIdentity::MariadbDomains, "point `state` to another folder"),
+        ] {
+            let checkpoint = Checkpoint::new("shop", began);
+            let error = checkpoint.of_source(&now, Path::new("state")).unwrap_err();
+            assert!(error.hint().is_some_and(|found| found.contains(hint)), "{error}: {:?}", error.hint());
+        }
     }
 
     /// Files of the first version are read, those too that remembered nothing of their task.

@@ -172,6 +172,15 @@ pub enum Format {
 }
 
 impl Format {
+    /// Whether values of ENUM or of SET are written as labels.
+    pub fn writes_labels(&self) -> bool {
+        let (enum_as, set_as) = match self {
+            Format::CanalJson(options) => (options.rows.enum_as, options.rows.set_as),
+            Format::DtsAvro(options) => (options.rows.enum_as, options.rows.set_as),
+        };
+        enum_as == EnumText::Label || set_as == SetText::Labels
+    }
+
     /// What becomes of dates that no calendar has.
     pub fn zero_date(&self) -> Option<Substitute> {
         match self {

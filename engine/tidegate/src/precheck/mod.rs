@@ -176,7 +176,7 @@ fn look_at_source(
     for error in look.errors() {
         let name = match error {
             CatalogError::Missing { name, .. } | CatalogError::NoTable { name, .. } => Some(name),
-            CatalogError::UnknownType { table, .. } => Some(table),
+            CatalogError::UnknownType { table, .. } | CatalogError::Labels { table, .. } => Some(table),
             CatalogError::Query(_) => None,
         };
         let place = name.and_then(|name| place_of_table(task, name, "table"));

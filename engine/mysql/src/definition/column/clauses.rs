@@ -2,7 +2,6 @@
 
 use super::super::cursor::{Cursor, Read};
 use super::super::tokens::Token;
-use tidegate_model::TableName;
 
 /// A literal, a function, or an expression in parentheses.
 pub(super) fn default_value(cursor: &mut Cursor<'_>) -> Read<()> {
@@ -36,27 +35,25 @@ pub(super) fn default_value(cursor: &mut Cursor<'_>) -> Read<()> {
     Ok(())
 }
 
-/// Behind REFERENCES: the parent, and whether its changes change rows of the table.
-pub(in crate::definition) fn references(cursor: &mut Cursor<'_>) -> Read<(TableName, bool)> {
-    let parent = cursor.table_name()?;
+/// Behind REFERENCES.
+pub(in crate::definition) fn references(cursor: &mut Cursor<'_>) -> Read<()> {
+    cursor.table_name()?;
     if cursor.is_other('(') {
         cursor.parentheses()?;
     }
-    let mut acts = false;
     loop {
         if cursor.skip("MATCH") {
             cursor.name()?;
         } else if cursor.skip_all(&["ON", "DELETE"]) || cursor.skip_all(&["ON", "UPDATE"]) {
-            if cursor.skip("CASCADE") || cursor.skip_all(&["SET", "NULL"]) {
-                acts = true;
-            } else if !(cursor.skip("RESTRICT")
+            if !(cursor.skip_any(&["RESTRICT", "CASCADE"])
+                || cursor.skip_all(&["SET", "NULL"])
                 || cursor.skip_all(&["SET", "DEFAULT"])
                 || cursor.skip_all(&["NO", "ACTION"]))
             {
                 return Err(cursor.not_understood());
             }
         } else {
-            return Ok((parent, acts));
+            return Ok(());
         }
     }
 }

@@ -327,7 +327,7 @@ impl Judged {
             let expected = Definition::of(&expected);
             match self.tables.by_name.get(&name) {
                 Some(Ok(definition)) if drawn(definition) == drawn(&expected) => {
-                    found = found.or(wrong_collation(definition, &expected));
+                    found = found.or(wrong_collation(definition, &expected)).or(wrong_engine(definition, &expected));
                     *untold += definition
                         .columns
                         .iter()
@@ -421,5 +421,6 @@ fn stay_those_of_the_server(name: &str) {
     println!(
         "{name}: {done} statements, {refused} refused, {not_understood} not understood; {untold} times a collation was untold"
     );
-    assert!(not_understood * 10 <= done, "{not_understood} of {done} are not understood");
+    // One in twenty, in the long run.
+    assert!(not_understood * 6 <= done, "{not_understood} of {done} are not understood");
 }

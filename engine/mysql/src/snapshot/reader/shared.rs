@@ -12,7 +12,8 @@
 //! the definition of each is locked before `low`, and the view is of all tables from the moment that the first one opens it.
 //!
 //! Only what goes well is done here. Whatever fails or is otherwise than planned, for a table or for all of them, is left to the way that
-//! each table can go for itself. Which are small the server tells, and not its statistics.
+//! each table can go for itself. Which have few rows the server tells, and not its statistics. Of bytes it has those alone: who shares at all goes by
+//! them, and one of which they are wrong costs the time after which the view ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,8 +33,8 @@ use tidegate_model::now_s;
 /// Tables of so many rows are small, unless chunks are smaller.
 const ROWS_MAX: u64 = 1000;
 
-/// How long the tables may be locked against statements that alter them, all together. Rows that the sink does not take hold none of them: they
-/// are read by then.
+/// How long the tables may be locked against statements that alter them, all together, from before the first of them is. Rows that the sink does
+/// not take hold none of them: they are read by then.
 const SHARED_MAX: Duration = Duration::from_secs(5);
 
 /// One of the tables that are to share a view.
@@ -84,6 +85,8 @@ impl Reader<'_> {
         // While one of them is waited for, those before it are locked.
         connection.query("SET SESSION lock_wait_timeout = 1")?;
         let names: Vec<_> = members.iter().map(|member| member.plan.name()).collect();
+        let locked = ReadingSince { opened: Instant::now(), max: load.options.view_max.min(SHARED_MAX) };
+        run.set_reading_since(slot, Some(locked));
         let view = View::open(connection, run.rule, load.facts, &names, Some(load.start), load.options.view_tries)?;
         let opened = Instant::now();
         check_reached(&view, run)?;
@@ -95,7 +98,6 @@ impl Reader<'_> {
         if is_planned.first() != Some(&true) {
             return Err(Failure::Outdated);
         }
-        run.set_reading_since(slot, Some(ReadingSince { opened, max: load.options.view_max.min(SHARED_MAX) }));
         let rows_max = ROWS_MAX.min(load.options.chunk_rows);
         let count = |(member, is_planned): (&Member, &bool)| match is_planned {
             true => {

@@ -14,6 +14,15 @@ struct Shared {
 impl Shared {
     /// Loads the tables as they were planned; `emitted` is called behind each window.
     fn load(database: &Database, tables: &[LoadTable], readers: usize, emitted: &(dyn Fn(&Window) + Sync)) -> Shared {
+        Shared::load_by(database, tables, &LoadOptions { readers, ..small_chunks(500) }, emitted)
+    }
+
+    fn load_by(
+        database: &Database,
+        tables: &[LoadTable],
+        options: &LoadOptions,
+        emitted: &(dyn Fn(&Window) + Sync),
+    ) -> Shared {
         let start = start_position(&database.options, &database.facts, true).unwrap().0;
         let record = Recorded::new(Ledger::new(start));
         let windows = Mutex::new(Vec::new());
@@ -22,7 +31,7 @@ impl Shared {
             connect: &database.options,
             facts: &database.facts,
             tables,
-            options: &LoadOptions { readers, ..small_chunks(500) },
+            options,
             ledger: &before,
             record: &record,
             emit: &|window| {
@@ -62,7 +71,7 @@ fn planned(database: &Database, names: &[String]) -> Vec<LoadTable> {
     let plan = |table: CatalogTable| {
         let shown = database.run(&format!("SHOW CREATE TABLE {}", quote_table(table.table.name())));
         let definition = text(&shown[0].rows[0], 1).map(definition_text);
-        LoadTable { definition, ..LoadTable::whole(Arc::new(table.table)) }
+        LoadTable { definition, estimated_bytes: table.estimated_bytes, ..LoadTable::whole(Arc::new(table.table)) }
     };
     database.catalog(&names).into_iter().map(plan).collect()
 }
@@ -115,6 +124,26 @@ fn small_tables_share_views_and_others_go_their_own_way() {
         let lows: HashSet<String> =
             names.iter().map(|name| of(name).chunks[0].low.as_ref().unwrap().to_string()).collect();
         assert!(lows.len() <= 2, "{server}: they share views: {lows:?}");
+    }
+}
+
+/// Of few rows, as all of them, but of many bytes as far as the server knows.
+#[test]
+fn a_view_is_of_no_more_bytes_than_it_can_read_in_its_time() {
+    let Some(database) = Database::new(GTID, "shared_bytes") else { return };
+    let names = small(&database, 6);
+    let mut tables = planned(&database, &names);
+    // t4 shares with none, and t5 is left over.
+    for (table, bytes) in tables.iter_mut().zip([1536 << 10, 1536 << 10, 4 << 20, 0, 5 << 20, 16 << 10]) {
+        table.estimated_bytes = bytes;
+    }
+    let options = LoadOptions { readers: 1, ..small_chunks(500) };
+    for (tables_share_views, expected) in [(true, vec![2, 2]), (false, Vec::new())] {
+        let options = LoadOptions { tables_share_views, ..options.clone() };
+        let shared = Shared::load_by(&database, &tables, &options, &|_| ());
+        assert_small(&shared.rows(), &names);
+        let sizes: Vec<usize> = shared.sizes.into_iter().filter(|size| *size > 1).collect();
+        assert_eq!(sizes, expected, "{tables_share_views}");
     }
 }
 

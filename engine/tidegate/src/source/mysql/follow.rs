@@ -10,7 +10,7 @@ use crate::checkpoint::{Checkpoint, RememberedTable};
 use crate::config::{self, Task};
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes};
 use crate::source::{Context, SourceError};
-use crate::{pipeline, shards};
+use crate::{hints, pipeline, shards};
 use tidegate_model::{Coordinate, Gtid, Position, TableName, Watermark};
 use tidegate_mysql::binlog::{MarkOptions, RowUse, RowUses, WindowOptions};
 use tidegate_mysql::catalog::{self, CatalogTable};
@@ -106,9 +106,9 @@ impl MysqlSource {
                 // One that has come since, or that has gone since the first look.
                 move |table| Ok(in_memory.contains(table) || catalog::is_in_memory(&connect, table)?)
             })
-            .telling_cascades({
+            .looking_for_cascades({
                 let cascades = self.cascades.clone();
-                move |cascade, here| cascades.tell(cascade, &here.at.to_string())
+                move |table, here| cascades.look(table, &here.at.to_string())
             })
         };
         let replayed = |table: &TableName| {
@@ -146,6 +146,7 @@ impl MysqlSource {
             passes_over: !self.look.facts.describes_tables() && !rules.forwards && !self.look.facts.version.is_mariadb,
             shown: &shown,
             retry: context.task.retry.connection,
+            hint: &hints::of_server,
             emit: &|window| context.emitter.emit(window),
             status: context.status,
             stop: context.stop,

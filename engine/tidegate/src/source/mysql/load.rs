@@ -16,6 +16,7 @@ use crate::config::{self, FullLoadOptions, Task};
 use crate::pipeline;
 use crate::pipeline::route::{columns_read, plan_transform, row_bytes, target_of_table};
 use crate::source::{Context, SourceError};
+use tidegate_model::rate::Limit;
 use tidegate_model::retry::Retry;
 use tidegate_model::status::{self, Phase, Status, TableProgress};
 use tidegate_model::words::counted;
@@ -93,10 +94,16 @@ impl MysqlSource {
             .unwrap_or_else(|| unreachable!("a load begins with a ledger"));
         let part = |name: &TableName| ledger.table(name).and_then(|table| table.part.clone());
         let with_part = |table: LoadTable| LoadTable { part: part(table.table.name()), ..table };
+        let bytes_of = self.look.tables.iter().map(|table| (table.table.name(), table.estimated_bytes));
+        let bytes_of: HashMap<&TableName, u64> = bytes_of.collect();
+        let with_bytes = |table: LoadTable| {
+            let estimated_bytes = bytes_of.get(table.table.name()).copied().unwrap_or(0);
+            LoadTable { estimated_bytes, ..table }
+        };
         let tables = self.load_tables(context.task)?.into_iter();
         // Others were loaded before.
         let tables: Vec<LoadTable> =
-            tables.filter(|table| ledger.table(table.table.name()).is_some()).map(with_part).collect();
+            tables.filter(|table| ledger.table(table.table.name()).is_some()).map(with_part).map(with_bytes).collect();
         for table in tables.iter().filter(|table| table.table.key().is_empty()) {
             let rows = ledger.table(table.table.name()).map_or(0, ledger::TableChunks::rows_of_unfinished);
             if rows > 0 {
@@ -129,8 +136,10 @@ impl MysqlSource {
         context.status.set_phase(Phase::FullLoad);
         let limits = context.task.limits;
         let limited = [limits.all, limits.full_load].iter().filter_map(|limit| limit.rows_per_second).min();
+        let is_limited = [limits.all, limits.full_load].iter().any(|limit| *limit != Limit::default());
         let load_options = snapshot::LoadOptions {
             readers: options.parallel.get(),
+            tables_share_views: !is_limited,
             window_rows: held_window(LOAD_WINDOW_ROWS, limited),
             window_bytes: pipeline::shares(context.task).window,
             retry_for: context.task.retry.connection,

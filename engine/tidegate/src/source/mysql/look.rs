@@ -12,7 +12,8 @@ use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
 use crate::hints;
 use crate::remembered;
 use crate::source::SourceError;
-use tidegate_model::{GtidSet, NameCase, Table, TableName};
+use tidegate_format::partition::PartitionPolicy;
+use tidegate_model::{Column, GtidSet, NameCase, Table, TableName};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Selection};
 use tidegate_mysql::check::{self, BinlogGaps, Demands, Finding, Severity, Surroundings};
 use tidegate_mysql::connection::ServerFacts;
@@ -265,6 +266,21 @@ fn out_of_sight<'a>(
     })
 }
 
+/// Whether something that the task makes of the table may depend on the text of a label of ENUM or SET.
+pub(super) fn needs_labels(task: &Task, table: &Table) -> bool {
+    let name = table.name();
+    let Some(rule) = task.tables.matches(&name.database, &name.table) else { return false };
+    let is_labelled = |column: &Column| column.sql_type.labels().is_some();
+    let is_split_by_labels = match &rule.partition {
+        PartitionPolicy::Zero | PartitionPolicy::Table => false,
+        PartitionPolicy::PrimaryKey | PartitionPolicy::Row => {
+            table.key().is_empty() || table.key().iter().any(|&column| is_labelled(&table.columns()[column]))
+        }
+        PartitionPolicy::Columns(_) => true,
+    };
+    task.format.writes_labels() || rule.filter.is_some() || rule.select.is_some() || is_split_by_labels
+}
+
 /// The selected tables, those of the known that are not there, or are none any more, and entries that take nothing back from patterns.
 async fn find_tables(
     connection: &mut mysql_async::Conn,
@@ -282,7 +298,12 @@ async fn find_tables(
         }
         task.tables.matches(database, table).is_some()
     };
-    let selection = Selection { named: &named, matches: task.tables.has_patterns().then_some(&matches) };
+    let needs_labels = |table: &Table| needs_labels(task, table);
+    let selection = Selection {
+        named: &named,
+        matches: task.tables.has_patterns().then_some(&matches),
+        needs_labels: Some(&needs_labels),
+    };
     let mut found = catalog::find_tables(connection, &selection).await.map_err(MysqlError::Query)?;
     let mut missing = Vec::new();
     for error in std::mem::take(&mut found.errors) {

@@ -24,14 +24,15 @@ use std::sync::atomic::Ordering;
 
 use tracing::{info, warn};
 
-use super::look::show_create;
+use super::look::{needs_labels, show_create};
 use super::{MysqlSource, patiently};
 use crate::checkpoint::journal::{By, What};
 use crate::checkpoint::{Checkpoint, LoadState, RememberedTable, is_followed};
+use crate::config::Task;
 use crate::hints;
 use crate::source::{Context, SourceError};
 use mysql_async::prelude::Queryable;
-use tidegate_model::{Coordinate, GtidSet, Position, TableName, Watermark};
+use tidegate_model::{Coordinate, GtidSet, Position, Table, TableName, Watermark};
 use tidegate_mysql::catalog::{CatalogError, CatalogTable, Presence, Selection};
 use tidegate_mysql::check;
 use tidegate_mysql::chunks::ChunkKey;
@@ -120,7 +121,7 @@ impl MysqlSource {
             () => Missing::IsRefused,
         };
         let Looked { found, is_hidden, is_sequence, definition, executed } =
-            patiently(context, || self.runtime.block_on(self.read_definition(name, position, missing)))?;
+            patiently(context, || self.runtime.block_on(self.read_definition(context.task, name, position, missing)))?;
         if is_hidden {
             warn!(
                 table = %name,
@@ -223,9 +224,7 @@ impl MysqlSource {
 
     /// Of a table that the task takes up, nothing was said before.
     pub(super) fn tell_cascades(&self, name: &TableName, definition: &str) {
-        for cascade in check::cascades_of(name, definition) {
-            self.cascades.tell(cascade, "the catalogue");
-        }
+        self.cascades.tell(name, definition, "the catalogue");
     }
 
     /// The table is to be loaded again, but not at once. Should the task end before, its next run begins with it.
@@ -276,6 +275,7 @@ impl MysqlSource {
     /// Looks at one table.
     async fn read_definition(
         &self,
+        task: &Task,
         name: &TableName,
         position: &Position,
         missing: Missing,
@@ -285,7 +285,8 @@ impl MysqlSource {
         let definition = show_create(&mut connection, [name]).await?.and_then(|mut shown| shown.remove(name));
         let executed = self.executed_here(&mut connection, Some(position)).await?;
         let named = [name.clone()];
-        let selection = Selection { named: &named, matches: None };
+        let needs_labels = |table: &Table| needs_labels(task, table);
+        let selection = Selection { needs_labels: Some(&needs_labels), ..Selection::named(&named) };
         let (mut is_sequence, mut is_hidden) = (false, false);
         let mut looks = 0;
         let tables = loop {
