@@ -32,7 +32,7 @@ const SHORT_LIST: usize = 8;
 #[derive(Debug, Clone)]
 enum Question {
     /// The first argument and the text.
-    Literal(Operator, Literal),
+    Literal(Operator, Box<Literal>),
     /// Both arguments.
     Columns(Operator),
     /// Whether the argument is one of these.
@@ -80,11 +80,11 @@ impl TextOperation {
         // The literal goes to the right; `<=>` of a NULL literal is left to the general way.
         match (literal_text(&left), literal_text(&right), op.swap()) {
             (_, Some(text), _) => {
-                let question = Question::Literal(op, Literal::new(collation, text));
+                let question = Question::Literal(op, Box::new(Literal::new(collation, text)));
                 TextOperation::call(collation, question, vec![left])
             }
             (Some(text), None, Some(swapped)) => {
-                let question = Question::Literal(swapped, Literal::new(collation, text));
+                let question = Question::Literal(swapped, Box::new(Literal::new(collation, text)));
                 TextOperation::call(collation, question, vec![right])
             }
             _ => TextOperation::call(collation, Question::Columns(op), vec![left, right]),

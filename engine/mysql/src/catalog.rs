@@ -350,7 +350,7 @@ async fn read_definitions(
     let sql = format!(
         "SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_TYPE FROM information_schema.TABLES WHERE {of_these}"
     );
-    let tables: Vec<(String, Option<String>, Option<u64>, Option<u64>, String)> = connection.query(sql).await?;
+    let tables: Vec<TableRow> = connection.query(sql).await?;
 
     let is_selected = |(table, ..): &(String, _, _, _, _)| names.iter().any(|name| *name.table == **table);
     for (table, engine, estimated_rows, estimated_bytes, table_type) in tables.into_iter().filter(is_selected) {
@@ -599,6 +599,8 @@ impl LabelDoubt {
     }
 }
 
+/// Table, engine, guesses of rows and of bytes, what kind of table.
+type TableRow = (String, Option<String>, Option<u64>, Option<u64>, String);
 /// Table, column, type, whether it may be NULL, character set, collation, and what else there is to say.
 type ColumnRow = (String, String, String, String, Option<String>, Option<String>, String);
 /// Table, index, column, length of a prefix, whether it may be NULL, whether values may come twice, how the index is made.

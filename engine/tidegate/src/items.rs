@@ -27,6 +27,11 @@ const ITEMS: &[(&str, &str, &str)] = &[
         "it may stay so where no UPDATE changes a key to one that is equal to it (`a` to `A`); sink.partition_text: collation keeps those \
          in one partition",
     ),
+    (
+        "threads",
+        "room in `memory` for as many threads as are asked for",
+        "raise `memory`, of which each reader and each encoding thread takes 8 MiB, or ask for fewer",
+    ),
     ("key_left_out", "the columns of the key in `select` or `columns`", "add them to `select` or `columns`"),
     (
         "message_keys",

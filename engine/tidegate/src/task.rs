@@ -13,6 +13,7 @@ use crate::config::{self, SinkOptions, SourceOptions, Task};
 use crate::consent::Consent;
 use crate::display::{Display, Screen};
 use crate::error::Error;
+use crate::items;
 use crate::journal;
 use crate::open::{look_at_topics, open_sink, runtime, set_limits};
 use crate::pipeline;
@@ -193,6 +194,9 @@ fn run_in(
     let stages = TaskStages::new(router, sink);
     let (status_of, stop) = (status.clone(), stop.clone());
     let pipeline = Pipeline { stages, tracker, status: status_of, stop, encode_threads, shares };
+    for lowered in &task.lowered {
+        info!(hint = items::to_do("threads"), "{lowered}");
+    }
     // What the source waits for before it reads, such as XA transactions that are prepared.
     status.set_phase(Phase::Starting { awaits: "the source to begin" });
     let result = match pipeline.stop.begin_running() {

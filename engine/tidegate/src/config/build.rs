@@ -22,7 +22,7 @@ use super::places::Places;
 use super::reader::{Field, Place, Report, check_exactly_one, required_section};
 use super::tables::TableSelection;
 use super::task::{
-    AvroFormat, CanalFormat, Format, FullLoadOptions, HttpOptions, HttpTls, IncrementalOptions, LimitOptions,
+    AvroFormat, CanalFormat, Format, FullLoadOptions, HttpOptions, HttpTls, IncrementalOptions, LimitOptions, Lowered,
     RetryOptions, SourceOptions, Task,
 };
 use super::values::Threads;
@@ -70,9 +70,20 @@ impl TaskFile {
         let (limits, mut full_load) = limit_options(self.limits, full_load, report);
         let memory_bytes = self.memory.given().unwrap_or(MEMORY_BYTES);
         let threads_max = count(memory_bytes / THREAD_BYTES);
+        let mut lowered = Vec::new();
+        let mut lower = |key, asked: NonZeroUsize| {
+            if asked > threads_max {
+                lowered.push(Lowered { key, asked: asked.get(), used: threads_max.get() });
+            }
+            asked.min(threads_max)
+        };
         if let Some(load) = &mut full_load {
-            load.parallel = load.parallel.min(threads_max);
+            load.parallel = lower("full_load.parallel", load.parallel);
         }
+        let threads = match self.threads.given().unwrap_or(Threads::Auto) {
+            Threads::Auto => threads(Threads::Auto).min(threads_max),
+            asked => lower("threads", threads(asked)),
+        };
         let retry = retry_options(self.retry, report);
         let http = http_options(self.http, report);
         let ignored = self.precheck.given().and_then(|precheck| precheck.ignore.given()).unwrap_or_default();
@@ -100,7 +111,8 @@ impl TaskFile {
             incremental,
             delivery: self.delivery.given().unwrap_or(Guarantee::AtLeastOnce),
             memory_bytes,
-            threads: threads(self.threads.given().unwrap_or(Threads::Auto)).min(threads_max),
+            threads,
+            lowered,
             limits,
             retry,
             http,

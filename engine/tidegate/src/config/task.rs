@@ -66,6 +66,8 @@ pub struct Task {
     pub memory_bytes: u64,
     /// `threads`: how many cores transform and encode. Default `auto`: all that this process may use.
     pub threads: NonZeroUsize,
+    /// What the task file asks for and `memory` has no room for.
+    pub lowered: Vec<Lowered>,
     /// `state`: the folder of the checkpoint, its lock, and rows that wait for an XA COMMIT. Default `state/<task>`.
     pub state: PathBuf,
     /// `limits`: how much is read a second. Default: as much as goes.
@@ -314,4 +316,18 @@ pub struct RetryOptions {
     /// `other`: everything else that may pass, such as a full disk under the state folder. At most `connection`. Default 10 min: what has not passed by then will
     /// not.
     pub other: Duration,
+}
+
+/// Threads that are fewer than was asked for: each has buffers, for which there is room in `memory` for so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lowered {
+    pub key: &'static str,
+    pub asked: usize,
+    pub used: usize,
+}
+
+impl std::fmt::Display for Lowered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} is {} here", self.key, self.asked, self.used)
+    }
 }

@@ -63,6 +63,7 @@ pub fn check(task: &Task, ignored: &[&'static str]) -> Result<Report, Error> {
         State::Unusable => None,
     };
     own::check_http(task, is_running, &mut report);
+    own::check_threads(task, &mut report);
     let seen = look_at_source(task, &runtime, is_running, stored.as_ref(), &mut report);
     let mut topics = look_at_tables(task, &seen, stored.as_ref(), &mut report);
 

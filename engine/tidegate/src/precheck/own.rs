@@ -10,6 +10,7 @@ use super::Report;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::config::{SinkOptions, Task};
 use crate::error::Error;
+use crate::items;
 use crate::status::server::tls_of;
 use tidegate_flow::store::StoreError;
 use tidegate_mysql::check::Severity;
@@ -155,5 +156,14 @@ fn may_write(path: &Path) -> io::Result<()> {
     match unsafe { libc::access(path.as_ptr(), libc::W_OK) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Threads that are fewer than the task file asks for.
+pub(super) fn check_threads(task: &Task, report: &mut Report) {
+    for lowered in &task.lowered {
+        let place = task.places.place(lowered.key);
+        let (wanted, to_do) = (items::wanted("threads"), items::to_do("threads"));
+        report.say(Severity::Info, "threads", place, lowered.to_string(), wanted, to_do);
     }
 }

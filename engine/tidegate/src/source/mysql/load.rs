@@ -250,11 +250,8 @@ impl MysqlSource {
             let wanted = of(table.table.name());
             table.chunk_column = None;
             table.is_whole = wanted.is_some_and(|wanted| wanted.is_whole);
-            let more = wanted.and_then(|wanted| wanted.condition.clone());
-            table.condition = match (table.condition.take(), more) {
-                (Some(one), Some(other)) => Some(format!("{} AND ({other})", snapshot::enclosed(&one))),
-                (one, other) => one.or(other),
-            };
+            // Nothing is left to what the server says of the filter: this is what proves that it loses no row.
+            table.condition = wanted.and_then(|wanted| wanted.condition.clone());
         }
         let (start, _) =
             snapshot::start_position(&self.look.connect, &self.look.facts, false).map_err(MysqlError::Load)?;
@@ -280,8 +277,12 @@ impl MysqlSource {
             start: &start,
             start_is_low: true,
             plan: &|table| {
-                let is_whole = of(table.name()).is_some_and(|wanted| wanted.is_whole);
-                self.plan_table(task, &table).map(|planned| LoadTable { is_whole, ..planned }).map_err(Into::into)
+                let wanted = of(table.name());
+                let is_whole = wanted.is_some_and(|wanted| wanted.is_whole);
+                let condition = wanted.and_then(|wanted| wanted.condition.clone());
+                self.plan_table(task, &table)
+                    .map(|planned| LoadTable { is_whole, condition, ..planned })
+                    .map_err(Into::into)
             },
             stop: stop.flag(),
         };
