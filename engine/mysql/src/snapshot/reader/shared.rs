@@ -25,13 +25,17 @@ use super::super::queue::{CutJob, Plan, ReadingSince};
 use super::super::view::{View, on_server, text};
 use super::super::window::WindowBuilder;
 use super::super::{Failure, LoadError, ViewRows, rows_meta, select_statement};
-use super::{Reader, VIEW_TIME, check_reached};
+use super::{Reader, check_reached};
 use crate::chunks::KeyRange;
 use crate::connection::{LOCK_WAIT_TIMEOUT_S, quote_table};
 use tidegate_model::now_s;
 
 /// Tables of so many rows are small, unless chunks are smaller.
 const ROWS_MAX: u64 = 1000;
+
+/// How long a view is open, and until the table at hand is read: what is left has a view for each then, which is much dearer, and on a busy
+/// machine 64 small tables take tenths of a second.
+const SHARED_TIME: Duration = Duration::from_secs(1);
 
 /// How long the tables may be locked against statements that alter them, all together, from before the first of them is. Rows that the sink does
 /// not take hold none of them: they are read by then.
@@ -150,7 +154,7 @@ impl Reader<'_> {
                 self.progressed();
             }
             members.pop_front();
-            if opened.elapsed() >= VIEW_TIME {
+            if opened.elapsed() >= SHARED_TIME {
                 break;
             }
         }
