@@ -67,14 +67,19 @@ pub const BEFORE_MYSQL_9: &[(&str, &str)] = &[
     ("/", "a quotient keeps digits that it does not show: `1 / 3 * 3` is 1.0000"),
     ("cast", "to CHAR gives text to which spaces at the end do not count"),
     ("conv", "of a negative number of more than 64 bits is the largest one"),
+    ("convert", "to CHAR gives text to which spaces at the end do not count"),
     ("from_unixtime", "ends in 2038"),
     ("greatest", "of integers with and without sign is signed"),
+    ("in", "of rows among rows is NULL where a member is NULL and another differs"),
     ("is_ipv4", "of NULL is 0"),
     ("is_ipv4_compat", "of NULL is 0"),
     ("is_ipv4_mapped", "of NULL is 0"),
     ("is_ipv6", "of NULL is 0"),
+    ("is_uuid", "there is none"),
     ("least", "of integers with and without sign is signed"),
+    ("regexp_like", "there is none: write `x RLIKE pattern`"),
     ("round", "adds zeros where it rounds to more digits than there are"),
+    ("str_to_date", "keeps dates that do not exist"),
     ("unix_timestamp", "ends in 2038"),
     ("xor", "rounds its numbers: `x XOR 0.5` is `x XOR 1`"),
 ];
@@ -103,6 +108,16 @@ fn called(expression: &str, list: &[(&'static str, &'static str)]) -> Vec<(&'sta
         tokens.iter().enumerate().any(|(at, token)| match token {
             Token::Div => name == "/",
             Token::Mod => name == "%",
+            // `(a, b) IN` and `(a, b) NOT IN`.
+            Token::Word(word) if name == "in" => {
+                let is = |word: &str| matches!(tokens[at - 1], Token::Word(before) if before.value.eq_ignore_ascii_case(word));
+                let before = match at {
+                    0 => None,
+                    at if is("not") => at.checked_sub(2),
+                    at => Some(at - 1),
+                };
+                word.value.eq_ignore_ascii_case("in") && before.is_some_and(|before| *tokens[before] == Token::RParen)
+            }
             Token::Word(word) if name == "%" => word.quote_style.is_none() && word.value.eq_ignore_ascii_case("mod"),
             Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name) => {
                 matches!(name, "unknown" | "xor") || matches!(tokens.get(at + 1), Some(Token::LParen))

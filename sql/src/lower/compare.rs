@@ -20,6 +20,20 @@ const DOUBLE_DIGITS: usize = 15;
 /// Doubles hold all integers below 2^53.
 const DOUBLE_INTEGERS: f64 = 9_007_199_254_740_992.0;
 
+/// Beside decimals with more digits than a double holds, servers read a number in quotes as a decimal or as a double.
+fn refuse_text_beside_long_decimal(beside: &DataType, ast: &Ast) -> Result<(), Refusal> {
+    match beside {
+        DataType::Decimal128(precision, _) | DataType::Decimal256(precision, _)
+            if usize::from(*precision) > DOUBLE_DIGITS =>
+        {
+            let message =
+                format!("beside {}, a number in quotes is read in more than one way", types::mysql_name(beside));
+            Err(Refusal::new(ast.span(), message).hint("Write the number without quotes."))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn significant_digits(value: f64) -> usize {
     let text = format!("{value:e}");
     text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count()
@@ -57,6 +71,14 @@ impl Lower<'_> {
     pub(super) fn of_one_kind(&self, asts: &[&Ast]) -> Result<Vec<Expr>, Refusal> {
         let mut exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
         self.labels_beside_numbers(&mut exprs)?;
+        for expr in &mut exprs {
+            // Servers take what is chosen among constants for one, too.
+            let is_constant = !matches!(expr, Expr::Literal(..)) && expr.column_refs().is_empty();
+            if is_constant && (self.class(expr)?.is_number() || self.class(expr)? == Class::Time) {
+                let simple = self.planner.simplify(expr.clone())?;
+                *expr = Expr::from_literal(self.planner.evaluate_constant(&simple)?);
+            }
+        }
         let mut classes = exprs.iter().map(|expr| self.class(expr)).collect::<Result<Vec<Class>, Refusal>>()?;
         if classes.contains(&Class::Binary) {
             self.refuse_bytes_read_as_text(&exprs, &classes, asts)?;
@@ -115,8 +137,9 @@ impl Lower<'_> {
             {
                 let was_text = crate::text::literal_text(&exprs[at]).is_some();
                 exprs[at] = Expr::from_literal(converted);
-                if was_text && matches!(anchor_class, Class::Integer) {
+                if was_text {
                     self.refuse_long_fraction(&exprs[at], &anchor_type, asts[at])?;
+                    refuse_text_beside_long_decimal(&anchor_type, asts[at])?;
                 }
                 classes[at] = self.class(&exprs[at])?;
             }
@@ -221,6 +244,27 @@ impl Lower<'_> {
                 .hint("Write the number without quotes.")),
             false => Ok(()),
         }
+    }
+
+    /// BETWEEN and CASE: beside integers of 64 bits, texts of many digits, or a text and a number, are doubles to servers.
+    pub(super) fn refuse_texts_beside_long_integers(&self, asts: &[&Ast], are_one: bool) -> Result<(), Refusal> {
+        let exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
+        let mut is_long = false;
+        for expr in exprs.iter().filter(|expr| !matches!(expr, Expr::Literal(..))) {
+            is_long |= matches!(self.type_of(expr)?, DataType::Int64 | DataType::UInt64);
+        }
+        let is_number = |expr: &Expr| {
+            matches!(expr, Expr::Literal(..)) && !is_null(expr) && crate::text::literal_text(expr).is_none()
+        };
+        let is_mixed = are_one && exprs.iter().any(is_number);
+        for (expr, ast) in exprs.iter().zip(asts) {
+            let Some(text) = crate::text::literal_text(expr).filter(|_| is_long) else { continue };
+            if is_mixed || text.bytes().filter(u8::is_ascii_digit).count() > DOUBLE_DIGITS {
+                return Err(Refusal::new(ast.span(), "beside this text, an integer compares as a DOUBLE")
+                    .hint("Write the number without quotes."));
+            }
+        }
+        Ok(())
     }
 
     /// A constant with more digits of a second than the TIME column beside it: some servers round it first, some do not.
@@ -375,7 +419,8 @@ impl Lower<'_> {
             let Some(other) = super::row(item) else {
                 return Err(Refusal::new(item.span(), "a row is looked for among rows"));
             };
-            for member in other.iter().filter(|_| list.len() > 1) {
+            for (member, left) in other.iter().zip(row).filter(|_| list.len() > 1) {
+                self.refuse_what_is_read_as_integer(member, left)?;
                 // MySQL 9.7 compares a literal with a text of one row by the collation of another row.
                 let expr = self.lower(member)?;
                 if self.class(&expr)? == Class::Text && crate::text::literal_text(&expr).is_none() {
@@ -391,6 +436,21 @@ impl Lower<'_> {
         }
         let any = any.ok_or_else(|| Refusal::new(span, "nothing is in an empty list"))?;
         Ok(if negated { Expr::Not(Box::new(any)) } else { any })
+    }
+
+    /// Rows that are looked for among several: MySQL reads what stands beside an integer as one first, 1.4 as 1.
+    fn refuse_what_is_read_as_integer(&self, member: &Ast, beside: &Ast) -> Result<(), Refusal> {
+        let expr = self.lower(member)?;
+        let is_whole = match self.type_of(&expr)? {
+            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => scale == 0,
+            DataType::Null => true,
+            data_type => types::plain(&data_type).is_integer() || data_type == DataType::Boolean,
+        };
+        match self.class(&self.lower(beside)?)? == Class::Integer && !is_whole {
+            true => Err(Refusal::new(member.span(), "beside an integer of a row, it is read as one")
+                .hint("Write (a, b) = (c, d) OR ….")),
+            false => Ok(()),
+        }
     }
 
     /// Makes the types of expressions agree of which one will be the result, such as the branches of CASE.
@@ -477,6 +537,7 @@ impl Lower<'_> {
                 let span = asts.iter().map(|ast| ast.span()).reduce(|all, span| all.union(&span));
                 let span = span.unwrap_or_else(|| operand.span());
                 let mut exprs = self.of_one_kind(&asts)?;
+                self.refuse_texts_beside_long_integers(&asts, false)?;
                 self.refuse_signs_mixed_in(&exprs, operand.span())?;
                 let operand = exprs.remove(0);
                 self.equals_each(&operand, exprs, span)?

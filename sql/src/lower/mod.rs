@@ -159,6 +159,7 @@ impl<'a> Lower<'a> {
             Ast::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(Box::new(self.condition(inner)?))),
             Ast::Between { expr, negated, low, high } => {
                 let exprs = self.comparable(&[expr, low, high])?;
+                self.refuse_texts_beside_long_integers(&[expr, low, high], true)?;
                 if let Some(between) = self.text_between(&exprs, *negated, span)? {
                     return Ok(between);
                 }

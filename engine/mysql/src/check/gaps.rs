@@ -211,9 +211,9 @@ pub fn check_cascades(facts: &ServerFacts, cascades: &[Cascade]) -> Option<Findi
     let first = &cascades[0];
     let (table, key) = (quote_table(&first.table), quote_identifier(&first.key));
     let server = match facts.version.is_mysql_since(9, 6, 0) {
-        true => "restart the server with innodb_native_foreign_keys = OFF",
-        false if facts.version.is_mariadb => "MariaDB never logs them",
-        false => "use MySQL 9.6 or later, which logs them",
+        true => ": restart the server with innodb_native_foreign_keys = OFF, or",
+        false if facts.version.is_mariadb => ", since MariaDB never logs them:",
+        false => ": use MySQL 9.6 or later, which logs them, or",
     };
     Some(Finding {
         severity: Severity::Warning,
@@ -225,7 +225,7 @@ pub fn check_cascades(facts: &ServerFacts, cascades: &[Cascade]) -> Option<Findi
         wanted: "RESTRICT or NO ACTION".into(),
         hint: format!(
             "InnoDB changes the rows of these tables by itself when their parents change, and the binlog and the topics do \
-             not get to know: {server}; or let the application change them, and take such keys away, as by ALTER TABLE {table} \
+             not get to know{server} let the application change them, and take such keys away, as by ALTER TABLE {table} \
              DROP FOREIGN KEY {key};"
         ),
     })

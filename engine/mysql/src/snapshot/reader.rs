@@ -458,7 +458,7 @@ impl<'a> Reader<'a> {
             warn!(
                 table = %plan.name(), low = %view.low,
                 hint = if run.rule.goes_by_files() {
-                    "FLUSH BINARY LOGS just before its load, and no change of it until its rows are read, leave nothing that comes twice"
+                    "what has been read up to FLUSH BINARY LOGS just before its load, and no change of it until its rows are read, leave nothing that comes twice"
                 } else {
                     "where nothing is committed while its rows begin to be read, nothing comes twice"
                 },

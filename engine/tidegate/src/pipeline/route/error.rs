@@ -122,9 +122,12 @@ impl RouteError {
                 }
             },
             RouteError::Scattered { .. } => SCATTERED_HINT.to_owned(),
-            RouteError::Name { table, .. } => format!(
-                "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!{table}\" leaves it out"
-            ),
+            RouteError::Name { table, .. } => {
+                let [database, table] = [&table.database, &table.table].map(|name| name.replace('`', "``"));
+                format!(
+                    "another `as` or `topic` of its entry in `tables` gives it a name; an entry \"!`{database}`.`{table}`\" leaves it out"
+                )
+            }
             RouteError::Shards(_) => DIFFER_HINT.to_owned(),
             RouteError::Met { error, .. } => {
                 let hint = error.hint().map(|hint| hint + "; ").unwrap_or_default();
