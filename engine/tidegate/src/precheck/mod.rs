@@ -264,8 +264,9 @@ fn compare(
             items::wanted(item),
             &match accept {
                 Some(name) => {
+                    let command = if is_running { "apply" } else { "run" };
                     format!(
-                        "{}; or go on with `tidegate run --accept {}`, and then: {means}",
+                        "{}; or go on with `tidegate {command} --accept {}`, and then: {means}",
                         items::to_do(item),
                         name.name()
                     )

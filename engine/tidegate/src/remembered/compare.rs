@@ -67,8 +67,9 @@ impl Refused {
             ));
         }
         if names.iter().any(|name| *name != Accept::NonEmptyTopics) {
+            let first = if self.command.starts_with("apply") { "stop the run, " } else { "" };
             ways.push(format!(
-                "put back what was; or begin anew with a full load: move the state folder {folder} away and delete the \
+                "put back what was; or begin anew with a full load: {first}move the state folder {folder} away and delete the \
                  topics"
             ));
         }
