@@ -150,7 +150,7 @@ impl Found {
     }
 }
 
-/// The selected tables, ordered by name. The session has the settings of [`ServerFacts`](super::connection::ServerFacts).
+/// The selected tables, ordered by name. The session has the settings of [`ServerFacts`].
 pub async fn read_tables(connection: &mut Conn, selection: &Selection<'_>) -> Result<Vec<CatalogTable>, CatalogError> {
     find_tables(connection, selection).await?.whole()
 }
