@@ -14,10 +14,15 @@ use tidegate_model::rate::Limit;
 use tidegate_model::status::{self, bytes_text};
 use tidegate_model::words::{counted, duration, plural, rows_and_changes};
 
-/// What happens, in one line.
+/// What happens, in one line, and who is away.
 pub fn line(report: &Report) -> String {
+    let away = report.retries.iter().map(|retry| format!("; {}", retrying(retry, report.time_ms)));
+    happens(report) + &away.collect::<String>()
+}
+
+fn happens(report: &Report) -> String {
     let total = &report.total;
-    let mut line = match report.phase {
+    match report.phase {
         Phase::Starting => format!("starting: waiting for {}", report.awaits.as_deref().unwrap_or("the source")),
         Phase::FullLoad => {
             let load = report.full_load.as_ref();
@@ -57,11 +62,7 @@ pub fn line(report: &Report) -> String {
         Phase::Draining => {
             format!("draining: {} delivered, {}/s", some(total.messages, "message"), bytes_text(total.bytes_per_s))
         }
-    };
-    for retry in &report.retries {
-        _ = write!(line, "; {}", retrying(retry, report.time_ms));
     }
-    line
 }
 
 /// How far behind, in words that do not take a quiet source for a slow task.
@@ -108,7 +109,7 @@ pub fn page(report: &Report) -> String {
         report.task,
         duration(report.time_ms.saturating_sub(report.started_ms) / 1000),
         report.process,
-        line(&Report { retries: Vec::new(), ..report.clone() })
+        happens(report)
     );
     if let Some(incremental) = &report.incremental {
         position(&mut out, incremental);
@@ -412,6 +413,9 @@ pub(super) mod tests {
         let away = line(&report);
         assert!(away.starts_with("incremental: complete up to 66.0 s ago, "), "{away}");
         assert!(away.contains("; the source is away for 65 s, next try in 2 s, "), "{away}");
+        let away = page(&report);
+        assert!(away.contains("\nincremental: complete up to 66.0 s ago, "), "{away}");
+        assert!(away.contains("\nthe source is away for 65 s, next try in 2 s, "), "{away}");
     }
 
     #[test]
