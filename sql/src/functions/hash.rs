@@ -76,18 +76,23 @@ pub(super) fn inet_aton(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.texts(0);
     call.make_numbers::<UInt32Type>(|row| {
         let text = texts.get(row)?;
-        let mut address = 0;
-        let mut parts = 0;
+        let (mut address, mut parts) = (0_u32, 0);
         for part in text.split('.') {
-            let plain = !part.is_empty() && part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
-            let number: u32 = part.parse().ok().filter(|number| plain && *number <= 255).ok_or(Miss::Null)?;
+            let mut number = 0;
+            for byte in part.bytes() {
+                number = 10 * number + u32::from(byte).wrapping_sub(u32::from(b'0'));
+                if !byte.is_ascii_digit() || number > 255 {
+                    return Err(Miss::Null);
+                }
+            }
             address = address << 8 | number;
             parts += 1;
         }
         match parts {
+            // A part that is not there is 0, unless it is the last one.
+            _ if text.is_empty() || text.ends_with('.') => Err(Miss::Null),
             4 => Ok(address),
-            1..=3 => Err(Miss::Refused),
-            _ => Err(Miss::Null),
+            _ => Err(Miss::Refused),
         }
     })
 }

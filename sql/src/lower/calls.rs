@@ -95,6 +95,22 @@ impl Lower<'_> {
                     let message = format!("ord() of text in {charset} counts bytes that are others here");
                     return Err(Refusal::new(args[0].span(), message).hint("Write ord(CONVERT(x USING utf8mb4))."));
                 }
+                if name == "json_valid" {
+                    let expr = self.lower(args[0])?;
+                    if !matches!(self.class(&expr)?, Class::Text | Class::Json | Class::Null) {
+                        let message = format!("json_valid() looks at text, not at {}", self.name_of_type(&expr)?);
+                        return Err(Refusal::new(args[0].span(), message).hint("Write CAST(x AS CHAR)."));
+                    }
+                }
+                if let ("week" | "yearweek", [_, mode]) = (function.name, args)
+                    && !matches!(self.lower(mode)?, Expr::Literal(ScalarValue::Int64(Some(0..)), _))
+                {
+                    return Err(Refusal::new(
+                        mode.span(),
+                        "servers read a mode that is NULL or negative in more than one way",
+                    )
+                    .hint("Write a mode from 0 to 7."));
+                }
                 if name == "strcmp" {
                     // A number beside text is compared in another way, and a date is read from the text.
                     for ast in args {
@@ -104,6 +120,9 @@ impl Lower<'_> {
                             return Err(Refusal::new(ast.span(), message).hint("Write CAST(x AS CHAR)."));
                         }
                     }
+                }
+                if let ("insert" | "lpad" | "rpad", [first, .., last]) = (function.name, args) {
+                    self.refuse_text_put_into_digits(first, last)?;
                 }
                 let args = args.iter().enumerate().map(|(at, ast)| self.argument(function.parameter(at), ast));
                 let args = args.collect::<Result<Vec<Expr>, Refusal>>()?;
@@ -233,6 +252,29 @@ impl Lower<'_> {
         let text = self.as_text(expr, span)?;
         let charset = Expr::from_literal(ScalarValue::Utf8(Some(name)));
         self.finish(encode::in_charset().call(vec![text, charset]))
+    }
+
+    /// What is computed as text of numbers and dates alone, as by right(d, 1), has no characters but ASCII's to MySQL 9.7, and other text
+    /// that is put into it is taken for bytes.
+    fn refuse_text_put_into_digits(&self, into: &Ast, text: &Ast) -> Result<(), Refusal> {
+        let has_text = |expr: &Expr| {
+            let is_text = |name: &str| {
+                self.schema.as_arrow().field_with_name(name).is_ok_and(|field| types::is_text(field.data_type()))
+            };
+            expr.column_refs().iter().any(|column| is_text(column.name()))
+        };
+        let (digits, text_of) = (self.lower(into)?, self.lower(text)?);
+        let is_of_digits = self.class(&digits)? == Class::Text
+            && !digits.column_refs().is_empty()
+            && !has_text(&digits)
+            && !super::compare::is_cast(into);
+        let may_be_beyond =
+            has_text(&text_of) || crate::text::literal_text(&text_of).is_some_and(|text| !text.is_ascii());
+        match is_of_digits && may_be_beyond {
+            true => Err(Refusal::new(into.span(), "text that is put into digits is taken for bytes")
+                .hint("Write CAST(x AS CHAR) for the first argument.")),
+            false => Ok(()),
+        }
     }
 
     /// The character set of a text column that is read, if its bytes are not ours.

@@ -39,7 +39,7 @@ fn significant_digits(value: f64) -> usize {
     text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count()
 }
 
-fn is_cast(ast: &Ast) -> bool {
+pub(super) fn is_cast(ast: &Ast) -> bool {
     match ast {
         Ast::Nested(inner) => is_cast(inner),
         Ast::Cast { .. } | Ast::Convert { .. } => true,
@@ -74,7 +74,8 @@ impl Lower<'_> {
         for expr in &mut exprs {
             // Servers take what is chosen among constants for one, too.
             let is_constant = !matches!(expr, Expr::Literal(..)) && expr.column_refs().is_empty();
-            if is_constant && (self.class(expr)?.is_number() || self.class(expr)? == Class::Time) {
+            let class = self.class(expr)?;
+            if is_constant && (class.is_number() || matches!(class, Class::Time | Class::Condition)) {
                 let simple = self.planner.simplify(expr.clone())?;
                 *expr = Expr::from_literal(self.planner.evaluate_constant(&simple)?);
             }
@@ -114,7 +115,7 @@ impl Lower<'_> {
             && let Some(at) = classes.iter().position(|class| *class == Class::Text)
         {
             return Err(Refusal::new(asts[at].span(), "beside this text, a TIME that is computed compares as text")
-                .hint("Write TIME '23:59:59'."));
+                .hint("Write maketime(23, 59, 59)."));
         }
 
         let is_computed = |expr: &Expr| !matches!(expr, Expr::Column(_) | Expr::Literal(..));
@@ -467,7 +468,7 @@ impl Lower<'_> {
                     return Err(Refusal::new(*span, message).hint(match anchor_class {
                         Class::Date => "Write DATE '2024-02-29', or CAST(x AS CHAR) for the others.",
                         Class::Timestamp => "Write TIMESTAMP '2024-02-29 23:59:59', or CAST(x AS CHAR) for the others.",
-                        Class::Time => "Write TIME '23:59:59', or CAST(x AS CHAR) for the others.",
+                        Class::Time => "Write maketime(23, 59, 59), or CAST(x AS CHAR) for the others.",
                         _ => "Write the number without quotes, or CAST(x AS CHAR) for the others.",
                     }));
                 }

@@ -460,7 +460,9 @@ fn is_null(expr: &Expr) -> bool {
 }
 
 fn not_a(span: Span, data_type: &DataType) -> Refusal {
-    let refusal = Refusal::new(span, format!("this text is not a {}", types::mysql_name(data_type)));
+    let name = types::mysql_name(data_type);
+    let refusal =
+        Refusal::new(span, format!("this text is not {}{name}", if name.starts_with("a ") { "" } else { "a " }));
     match data_type {
         DataType::Date32 => refusal.hint("Dates are written '2024-02-29'; for zero dates write x < '0001-01-01'."),
         DataType::Timestamp(..) => {

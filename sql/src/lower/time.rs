@@ -145,7 +145,7 @@ impl Lower<'_> {
             return Err(Refusal::new(format.span(), "the format must be a literal, because it decides the type"));
         };
         let returns = date::format_makes(pattern).ok_or_else(|| {
-            Refusal::new(format.span(), "what this format makes depends on the SQL mode, or is no date")
+            Refusal::new(format.span(), "what this format makes depends on the SQL mode or the server, or is no date")
                 .hint("Name year, month and day: '%Y-%m-%d', '%d.%m.%Y %H:%i'.")
         })?;
         self.finish(date::str_to_date(returns).call(vec![text, lowered]))

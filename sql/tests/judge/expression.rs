@@ -369,7 +369,7 @@ impl Generator<'_> {
                 self.one(&[
                     "'%Y-%m-%d %H:%i:%s'",
                     "'%d.%m.%Y %H:%i:%s'",
-                    "'%Y-%m-%d %T.%f'",
+                    "'%Y-%m-%d %H:%i:%s.%f'",
                     "'%Y-%c-%e %k'",
                     "'%Y-%m-%d'",
                     "'%M %d, %Y'",

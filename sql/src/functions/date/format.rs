@@ -111,7 +111,8 @@ fn week_year(weeks: Weeks, moment: Moment) -> Cell<i64> {
 }
 
 /// What STR_TO_DATE makes by a format: a date, or a date-time. `None` for formats that leave out a part of the date, whose
-/// results depend on the SQL mode, and for those that count weeks or days of the year.
+/// results depend on the SQL mode, for those that count weeks or days of the year, for AM and PM beside hours up to 23 and for `%%`, by which servers
+/// read nothing, and for `%T` and `%r`, by which they read parts of a time.
 pub(crate) fn format_makes(format: &str) -> Option<DataType> {
     let mut specifiers = Vec::new();
     let mut characters = format.chars();
@@ -121,11 +122,11 @@ pub(crate) fn format_makes(format: &str) -> Option<DataType> {
         }
     }
     let has = |any: &str| specifiers.iter().any(|specifier| any.contains(*specifier));
-    let known = specifiers.iter().all(|specifier| "YymcMbdDeHkhIlisSfprT%".contains(*specifier));
-    if !known || !has("Yy") || !has("mcMb") || !has("dDe") {
+    let known = specifiers.iter().all(|specifier| "YymcMbdDeHkhIlisSfp".contains(*specifier));
+    if !known || !has("Yy") || !has("mcMb") || !has("dDe") || (has("p") && has("Hk")) {
         return None;
     }
-    Some(match has("HkhIlisSfprT") {
+    Some(match has("HkhIlisSfp") {
         true => DataType::Timestamp(TimeUnit::Microsecond, None),
         false => DataType::Date32,
     })
@@ -238,13 +239,6 @@ fn read_by(text: &str, format: &str) -> Cell<(i32, i64)> {
                 micros = digits * 10i64.pow(6 - (before - reader.0.len()) as u32);
             }
             'p' => half = Some(reader.name(&["AM", "PM"], None)?),
-            'T' => (hour, minute, second) = clock(&mut reader)?,
-            'r' => {
-                (hour, minute, second) = clock(&mut reader)?;
-                reader.spaces();
-                half = Some(reader.name(&["AM", "PM"], None)?);
-                twelve = true;
-            }
             character => reader.literal(character)?,
         }
     }
@@ -260,14 +254,6 @@ fn read_by(text: &str, format: &str) -> Cell<(i32, i64)> {
     }
     let micros = ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + micros;
     Ok((days_from_civil(year, month, day), micros))
-}
-
-fn clock(reader: &mut Reader<'_>) -> Cell<(i64, i64, i64)> {
-    let hour = reader.number(2)?;
-    reader.literal(':')?;
-    let minute = reader.number(2)?;
-    reader.literal(':')?;
-    Ok((hour, minute, reader.number(2)?))
 }
 
 /// A date, date-time or time of day as MySQL prints it, with so many digits of a second.

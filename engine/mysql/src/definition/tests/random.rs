@@ -388,7 +388,8 @@ fn stay_those_of_the_server(name: &str) {
     let seed = std::env::var("TIDEGATE_TEST_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
+        // The same in each run, which proves the tree and not its luck: who looks for more gives other seeds, and more statements.
+        .unwrap_or(1);
     println!("TIDEGATE_TEST_SEED={seed}");
     let count = (STATEMENTS as f64 * variable("TIDEGATE_TEST_SCALE").unwrap_or(1.0)) as u64;
     let mut rng = Rng::with_seed(seed);
