@@ -117,6 +117,9 @@ nothing stands in the way
     let mut engine = Tidegate::run(&by_role);
     engine.wait_for_line("reading the binlog");
     engine.terminate(libc::SIGTERM);
+    // A server sees a moment later that nobody reads its binlog any more.
+    let dumps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    wait_for("the end of the dump", || (world.mysql.query_one::<u64>(dumps) == 0).then_some(()));
     // What is taken from the account, no role gives back on the database.
     world.mysql.run(format!("GRANT SELECT ON *.* TO low; REVOKE SELECT ON {database}.* FROM low"));
     assert_eq!(findings(&task, &[]), [format!("{lacks}, by a partial revoke")]);
