@@ -9,7 +9,6 @@ use sqlparser::tokenizer::Span;
 
 use super::{Class, FromLiteral, Lower, Lowered, binary, cast_to, convert_literal, is_null, micros};
 use crate::error::Refusal;
-use crate::functions::number;
 use crate::{Kind, types};
 
 /// What a YEAR can be, but for 0.
@@ -19,6 +18,21 @@ const YEARS: std::ops::RangeInclusive<i64> = 1901..=2155;
 const DOUBLE_DIGITS: usize = 15;
 /// Doubles hold all integers below 2^53.
 const DOUBLE_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
+/// A text with a fraction beside integers of 64 bits: both are doubles to MySQL, and are told apart by few digits only.
+fn refuse_long_fraction(literal: &Expr, beside: &DataType, ast: &Ast) -> Result<(), Refusal> {
+    let precision = match literal {
+        Expr::Literal(ScalarValue::Decimal128(_, precision, _) | ScalarValue::Decimal256(_, precision, _), _) => {
+            usize::from(*precision)
+        }
+        _ => return Ok(()),
+    };
+    match matches!(beside, DataType::Int64 | DataType::UInt64) && precision > DOUBLE_DIGITS {
+        true => Err(Refusal::new(ast.span(), "beside this text, an integer compares as a DOUBLE")
+            .hint("Write the number without quotes.")),
+        false => Ok(()),
+    }
+}
 
 /// Beside decimals with more digits than a double holds, servers read a number in quotes as a decimal or as a double.
 fn refuse_text_beside_long_decimal(beside: &DataType, ast: &Ast) -> Result<(), Refusal> {
@@ -34,9 +48,13 @@ fn refuse_text_beside_long_decimal(beside: &DataType, ast: &Ast) -> Result<(), R
     }
 }
 
+fn digits(text: &str) -> usize {
+    text.bytes().filter(u8::is_ascii_digit).count()
+}
+
 fn significant_digits(value: f64) -> usize {
     let text = format!("{value:e}");
-    text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count()
+    digits(text.split('e').next().unwrap_or_default())
 }
 
 pub(super) fn is_cast(ast: &Ast) -> bool {
@@ -121,7 +139,7 @@ impl Lower<'_> {
         let is_computed = |expr: &Expr| !matches!(expr, Expr::Column(_) | Expr::Literal(..));
         if matches!(anchor_class, Class::Integer | Class::Decimal) && exprs.iter().any(is_computed) {
             for (expr, ast) in exprs.iter().zip(asts) {
-                let is_long = |text: &str| text.bytes().filter(u8::is_ascii_digit).count() > DOUBLE_DIGITS;
+                let is_long = |text: &str| digits(text) > DOUBLE_DIGITS;
                 if crate::text::literal_text(expr).is_some_and(is_long) {
                     return Err(Refusal::new(
                         ast.span(),
@@ -139,7 +157,7 @@ impl Lower<'_> {
                 let was_text = crate::text::literal_text(&exprs[at]).is_some();
                 exprs[at] = Expr::from_literal(converted);
                 if was_text {
-                    self.refuse_long_fraction(&exprs[at], &anchor_type, asts[at])?;
+                    refuse_long_fraction(&exprs[at], &anchor_type, asts[at])?;
                     refuse_text_beside_long_decimal(&anchor_type, asts[at])?;
                 }
                 classes[at] = self.class(&exprs[at])?;
@@ -234,19 +252,6 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// A text with a fraction beside integers of 64 bits: both are doubles to MySQL, and are told apart by few digits only.
-    fn refuse_long_fraction(&self, literal: &Expr, beside: &DataType, ast: &Ast) -> Result<(), Refusal> {
-        let Expr::Literal(ScalarValue::Decimal128(..) | ScalarValue::Decimal256(..), _) = literal else {
-            return Ok(());
-        };
-        let digits = number::digits(&self.type_of(literal)?).map_or(0, |(whole, scale)| whole + i16::from(scale));
-        match matches!(beside, DataType::Int64 | DataType::UInt64) && digits > DOUBLE_DIGITS as i16 {
-            true => Err(Refusal::new(ast.span(), "beside this text, an integer compares as a DOUBLE")
-                .hint("Write the number without quotes.")),
-            false => Ok(()),
-        }
-    }
-
     /// BETWEEN and CASE: beside integers of 64 bits, texts of many digits, or a text and a number, are doubles to servers.
     pub(super) fn refuse_texts_beside_long_integers(&self, asts: &[&Ast], are_one: bool) -> Result<(), Refusal> {
         let exprs = asts.iter().map(|ast| self.lower(ast)).collect::<Result<Vec<Expr>, Refusal>>()?;
@@ -260,7 +265,7 @@ impl Lower<'_> {
         let is_mixed = are_one && exprs.iter().any(is_number);
         for (expr, ast) in exprs.iter().zip(asts) {
             let Some(text) = crate::text::literal_text(expr).filter(|_| is_long) else { continue };
-            if is_mixed || text.bytes().filter(u8::is_ascii_digit).count() > DOUBLE_DIGITS {
+            if is_mixed || digits(text) > DOUBLE_DIGITS {
                 return Err(Refusal::new(ast.span(), "beside this text, an integer compares as a DOUBLE")
                     .hint("Write the number without quotes."));
             }

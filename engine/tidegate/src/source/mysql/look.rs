@@ -4,8 +4,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::try_join_all;
-
 use super::follow::event_bytes_max;
 use crate::checkpoint::{Checkpoint, SourceIdentity};
 use crate::config::{MysqlOptions, OTHER_CONNECTIONS, Task};
@@ -331,25 +329,6 @@ pub(super) async fn show_create<'a>(
     let texts = catalog::show_create(connection, &names).await.map_err(MysqlError::Query)?;
     let definitions = names.into_iter().zip(texts);
     Ok(definitions.map(|(name, text)| Some((name.clone(), snapshot::definition_text(&text?)))).collect())
-}
-
-/// As [`show_create`], of many tables by up to `sessions_max` sessions at once.
-pub(super) async fn show_create_of_many(
-    look: &Look,
-    names: &[&TableName],
-    sessions_max: usize,
-) -> Result<Option<Definitions>, SourceError> {
-    /// What a session of its own is worth.
-    const TABLES_PER_SESSION: usize = 500;
-    let sessions = names.len().div_ceil(TABLES_PER_SESSION).clamp(1, sessions_max);
-    let shares = names.chunks(names.len().div_ceil(sessions).max(1)).map(async |share| {
-        let mut connection = connection::session(&look.connect, &look.facts).await.map_err(MysqlError::Connection)?;
-        let shown = show_create(&mut connection, share.iter().copied()).await?;
-        connection.disconnect().await.map_err(MysqlError::Query)?;
-        Ok::<_, SourceError>(shown)
-    });
-    let shown = try_join_all(shares).await?;
-    Ok(shown.into_iter().collect::<Option<Vec<_>>>().map(|shares| shares.into_iter().flatten().collect()))
 }
 
 fn connect_options(task: &Task, options: &MysqlOptions) -> Result<ConnectOptions, SourceError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::look::{Definitions, read_tables, show_create_of_many};
+use super::look::{Definitions, read_tables, show_create};
 use super::{MysqlSource, patiently};
 use crate::checkpoint::{Checkpoint, LoadState, is_followed};
 use crate::config::Task;
@@ -298,11 +298,9 @@ impl MysqlSource {
         task: &Task,
         position: Option<&Position>,
     ) -> Result<(Vec<CatalogTable>, Option<Definitions>, Option<GtidSet>), SourceError> {
-        let names: Vec<&TableName> = self.tables.iter().map(|table| table.name()).collect();
-        let sessions_max = task.full_load.as_ref().map_or(1, |options| options.parallel.get());
-        let definitions = show_create_of_many(&self.look, &names, sessions_max).await?;
         let mut connection =
             connection::session(&self.look.connect, &self.look.facts).await.map_err(MysqlError::Connection)?;
+        let definitions = show_create(&mut connection, self.tables.iter().map(|table| table.name())).await?;
         let executed = self.executed_here(&mut connection, position).await?;
         let tables = read_tables(&mut connection, task, &self.look.known).await;
         connection.disconnect().await.map_err(MysqlError::Query)?;
